@@ -1,0 +1,1 @@
+"""Find the video that a cell of a digital-twin retina likes best."""

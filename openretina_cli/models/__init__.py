@@ -1,0 +1,1 @@
+"""Checkpoint files in, a callable retina out."""

@@ -1,0 +1,44 @@
+"""What is known about a model without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The facts that the rest of the tool needs about a model; nothing downstream assumes any of them.
+
+    Attributes:
+        name: what the model is called in tables and results.
+        sessions: number of neurons by session (`data_key`), in the checkpoint's order.
+        channels: colour channel names, in the order of the stimulus' channel axis.
+        height: stimulus height in pixels.
+        width: stimulus width in pixels.
+        lag: stimulus frames that the model drops at the start; response frame r belongs to stimulus frame r + lag.
+        frame_rate: frames per second (Hz); None when the model's stimulus is a static image.
+        pixel_size: edge of a pixel on the retina in um, or None when unknown.
+        stimulus_range: lowest and highest useful value per channel in units of the training set's standard
+            deviation, or None when unknown.
+        groups: cell-type group of every neuron by session, where the checkpoint has them.
+        group_names: what the groups are called.
+        source: path or URL of the checkpoint, or the import path of a module.
+        sha256: hex digest over the checkpoint's files, empty for a module without files.
+        note: a sentence every user must see, such as that the model is a simulation.
+    """
+
+    name: str
+    sessions: Mapping[str, int]
+    channels: tuple[str, ...]
+    height: int
+    width: int
+    lag: int
+    frame_rate: float | None
+    pixel_size: float | None = None
+    stimulus_range: tuple[tuple[float | None, float | None], ...] | None = None
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    group_names: Mapping[int, str] = field(default_factory=dict)
+    source: str = ""
+    sha256: str = ""
+    note: str = ""

@@ -1,0 +1,1 @@
+"""Objectives, constraints, penalties, stoppers, and the loop that uses them."""
