@@ -1,4 +1,4 @@
-"""What can go wrong, said so that a reader can mend it: the mistake, what was expected, and the override that repairs it."""
+"""What can go wrong, said so that it can be mended: the mistake, what was expected, the override that repairs it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,248 @@
+"""The published layout: a folder with a config, a data_info and a state_dict for each seed of an ensemble."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openretina_cli.errors import ModelError
+from openretina_cli.models.architecture import read_architecture
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict, sha256_of
+from openretina_cli.models.twin import EnsembleModel, Twin
+
+CONFIG_NAME = re.compile(r"config_(\d+)\.yaml")
+
+REGULARISER_BUFFERS = (
+    "core._input_weights_regularizer_spatial.",
+    "core._input_weights_regularizer_temporal.",
+)
+"""Constants of the training penalties, which published state dicts carry along."""
+
+
+@dataclass(frozen=True)
+class MemberFiles:
+    """The three files of one member."""
+
+    config: Path
+    data_info: Path
+    state_dict: Path
+
+    @classmethod
+    def of_seed(cls, directory: Path, seed: str) -> MemberFiles:
+        """The files of the member whose seed is spelt `seed` in their names."""
+        return cls(
+            directory / f"config_{seed}.yaml",
+            directory / f"data_info_{seed}.pkl",
+            directory / f"state_dict_{seed}.pth.tar",
+        )
+
+    @property
+    def all(self) -> tuple[Path, Path, Path]:
+        """The files, in a fixed order."""
+        return self.config, self.data_info, self.state_dict
+
+
+def member_files(directory: Path, members: Sequence[int] | None = None) -> list[MemberFiles]:
+    """The members found in a folder, in the order of their seeds.
+
+    Args:
+        directory: the checkpoint's folder.
+        members: positions of the members to use, in that order; None means all.
+
+    Raises:
+        ModelError: there is no such folder, no member, a file is missing, or a position is out of range.
+    """
+    if not directory.is_dir():
+        raise ModelError(f"there is no checkpoint folder {directory}", repair="model.path=FOLDER")
+    seeds = sorted((m[1] for path in directory.iterdir() if (m := CONFIG_NAME.fullmatch(path.name))), key=int)
+    if not seeds:
+        raise ModelError(f"{directory} holds no checkpoint", expected="files such as config_00000.yaml")
+    chosen = range(len(seeds)) if members is None else members
+    for index in chosen:
+        if not 0 <= index < len(seeds):
+            raise ModelError(f"model.members={list(chosen)} names member {index}", expected=f"0 to {len(seeds) - 1}")
+    found = [MemberFiles.of_seed(directory, seeds[index]) for index in chosen]
+    for path in (path for files in found for path in files.all):
+        if not path.is_file():
+            raise ModelError(f"{directory} is incomplete: {path.name} is missing")
+    return found
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What `data_info` says of the recording a member was trained on.
+
+    Attributes:
+        field: `(channel, height, width)` of the stimulus.
+        sessions: number of neurons by session.
+        groups: cell-type group of every neuron by session, where given.
+        group_names: what the groups are called, where given.
+    """
+
+    field: tuple[int, int, int]
+    sessions: Mapping[str, int]
+    groups: Mapping[str, tuple[int, ...]]
+    group_names: Mapping[int, str]
+
+
+def _groups(info: Mapping[str, Any], neurons: int) -> tuple[int, ...]:
+    groups = tuple(int(group) for group in np.asarray(info["group_assignment"]).ravel())
+    if len(groups) != neurons:
+        raise ValueError(f"{len(groups)} groups for {neurons} neurons")
+    return groups
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a `data_info` file.
+
+    Raises:
+        ModelError: the file cannot be read, or does not say what the published ones say.
+    """
+    data_info = read_data_info(path)
+    try:
+        shapes = {tuple(int(n) for n in info["input_dimensions"]) for info in data_info.values()}
+        fields = {(shape[-4], shape[-2], shape[-1]) for shape in shapes}
+        sessions = {str(session): int(info["output_dimension"]) for session, info in data_info.items()}
+        groups = {
+            str(session): _groups(info, sessions[str(session)])
+            for session, info in data_info.items()
+            if "group_assignment" in info
+        }
+        names = [info["group_names"] for info in data_info.values() if "group_names" in info]
+        group_names = {int(group): str(name) for table in names for group, name in table.items()}
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path.name} is not a published data_info ({type(error).__name__}: {error})",
+            expected="input_dimensions and output_dimension for each session",
+        ) from error
+    if len(fields) != 1 or not sessions or min(sessions.values()) < 1 or min(min(fields)) < 1:
+        raise ModelError(f"{path.name} describes no usable recording", expected="one stimulus shape, and neurons")
+    return Recording(fields.pop(), sessions, groups, group_names)
+
+
+def _float32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    kept = {name: w for name, w in weights.items() if not name.startswith(REGULARISER_BUFFERS)}
+    return {name: w.float() if w.is_floating_point() else w for name, w in kept.items()}
+
+
+def load_member(files: MemberFiles, recording: Recording) -> Twin:
+    """Build one twin and fill it with its weights, which may have been saved on any device.
+
+    Raises:
+        ModelError: a file cannot be read, or its weights do not fit the architecture it describes.
+    """
+    config = read_config(files.config)
+    if not isinstance(config.get("model_config"), dict):
+        raise ModelError(f"{files.config.name} has no model_config")
+    # On the meta device nothing is allocated, so that numbers in a stranger's file cannot exhaust the memory.
+    with torch.device("meta"):
+        twin = Twin(read_architecture(config["model_config"]), recording.field, recording.sessions)
+    try:
+        twin.load_state_dict(_float32(read_state_dict(files.state_dict)), assign=True)
+    except RuntimeError as error:
+        first = [line.strip() for line in str(error).splitlines() if line.strip()][1:2]
+        raise ModelError(f"{files.state_dict.name} does not fit {files.config.name}: {' '.join(first)}") from error
+    for readout in twin.readout.values():
+        readout.project()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
+    return twin
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """Facts about the stimulus that the published layout leaves out; a model's YAML states them.
+
+    Attributes:
+        name: what the model is called.
+        channels: colour channel names.
+        frame_rate: Hz.
+        pixel_size: um per pixel edge.
+        stimulus_range: lowest and highest value per channel, z-scored.
+        source: path or URL shown to users; empty for the folder itself.
+        note: see `ModelFacts`.
+    """
+
+    name: str = "ensemble"
+    channels: tuple[str, ...] | None = None
+    frame_rate: float | None = None
+    pixel_size: float | None = None
+    stimulus_range: tuple[tuple[float | None, float | None], ...] | None = None
+    source: str = ""
+    note: str = ""
+
+
+def channel_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    """The stated channel names, or made-up ones.
+
+    Raises:
+        ModelError: another number of names was stated than the model has channels.
+    """
+    if names is None:
+        return tuple(f"channel {index}" for index in range(count)) if count > 1 else ("grey",)
+    if len(names) != count:
+        raise ModelError(
+            f"model.channels names {len(names)} channels, the model has {count}",
+            repair="model.channels=[" + ",".join(f"c{i}" for i in range(count)) + "]",
+        )
+    return tuple(names)
+
+
+def load_ensemble(
+    directory: Path,
+    *,
+    members: Sequence[int] | None = None,
+    center_readouts: bool = False,
+    presentation: Presentation | None = None,
+) -> EnsembleModel:
+    """Load an ensemble in the published layout; nothing in its files is executed.
+
+    Args:
+        directory: the checkpoint's folder.
+        members: positions of the members to use; None means all.
+        center_readouts: whether every neuron's mask is moved to the middle of the field.
+        presentation: facts that the files leave out.
+
+    Returns:
+        The ensemble on the CPU, frozen, with its facts.
+
+    Raises:
+        ModelError: the folder or a file in it is missing, broken, hostile or unsupported.
+    """
+    stated = presentation or Presentation()
+    files = member_files(directory, members)
+    recordings = [read_recording(member.data_info) for member in files]
+    if any((r.field, dict(r.sessions)) != (recordings[0].field, dict(recordings[0].sessions)) for r in recordings):
+        raise ModelError(f"the members in {directory} were trained on different recordings")
+    recording = recordings[0]
+    twins = [load_member(member, recording) for member in files]
+    lags = {twin.architecture.lag for twin in twins}
+    if len(lags) != 1:
+        raise ModelError(f"the members in {directory} drop different numbers of frames: {sorted(lags)}")
+    if center_readouts:
+        for readout in (readout for twin in twins for readout in twin.readout.values()):
+            readout.center()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
+    channels, height, width = recording.field
+    facts = ModelFacts(
+        name=stated.name,
+        sessions=recording.sessions,
+        channels=channel_names(stated.channels, channels),
+        height=height,
+        width=width,
+        lag=lags.pop(),
+        frame_rate=stated.frame_rate,
+        pixel_size=stated.pixel_size,
+        stimulus_range=stated.stimulus_range,
+        groups=recording.groups,
+        group_names=recording.group_names,
+        source=stated.source or str(directory),
+        sha256=sha256_of([path for member in files for path in member.all]),
+        note=stated.note,
+    )
+    return EnsembleModel(twins, facts)

@@ -1,0 +1,59 @@
+"""A foreign model is tried once, at the door, before anything is built on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from openretina_cli.errors import ModelError
+from openretina_cli.models.twin import Retina
+
+PROBE_SEED = 0
+"""Any seed does; a fixed one makes a refusal repeatable."""
+
+
+def probe_stimulus(retina: Retina, frames: int, device: torch.device) -> Tensor:
+    """One standard normal stimulus `(1, channel, frames, height, width)`, the same on every device."""
+    facts = retina.facts
+    generator = torch.Generator().manual_seed(PROBE_SEED)
+    shape = (1, len(facts.channels), frames, facts.height, facts.width)
+    return torch.randn(shape, generator=generator).to(device).requires_grad_(True)
+
+
+def probe(retina: Retina, session: str, frames: int, device: torch.device) -> int:
+    """Run a model forward and backward on a random stimulus.
+
+    Args:
+        retina: the model, on `device`.
+        session: the session to ask for.
+        frames: stimulus frames.
+        device: where the model is.
+
+    Returns:
+        The number of response frames.
+
+    Raises:
+        ModelError: the model raises, answers with another shape or a non-finite number, or lets no gradient through.
+    """
+    stimulus = probe_stimulus(retina, frames, device)
+    expected = (1, frames - retina.facts.lag, retina.facts.sessions[session])
+    if expected[1] < 1:
+        raise ModelError(
+            f"a stimulus of {frames} frames is too short for this model, which drops the first {retina.facts.lag}",
+            repair=f"stimulus.frames={retina.facts.lag + 20}",
+        )
+    try:
+        response = retina(stimulus, data_key=session)
+        shape = tuple(response.shape)
+        gradient = torch.autograd.grad(response.sum(), stimulus, allow_unused=True)[0]
+    except Exception as error:  # whatever a stranger's module raises
+        raise ModelError(
+            f"the model failed on a stimulus {tuple(stimulus.shape)}: {type(error).__name__}: {error}"
+        ) from error
+    if shape != expected:
+        raise ModelError(f"the model answers with shape {shape}", expected=f"{expected}, that is (batch, time, neuron)")
+    if not bool(torch.isfinite(response).all()):
+        raise ModelError("the model answers a random stimulus with NaN or infinity", expected="finite responses")
+    if gradient is None or not bool(torch.isfinite(gradient).all()):
+        raise ModelError("no finite gradient reaches the stimulus through the model", expected="a differentiable one")
+    return expected[1]

@@ -1,0 +1,85 @@
+"""The published readout: every neuron looks at the core's feature maps through one Gaussian mask."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MASK_LIMIT = 20.0
+"""Bound on the masks' log variance and exponent, as in the published model; it keeps float32 finite."""
+
+
+def mask_grid(height: int, width: int, neurons: int) -> Tensor:
+    """Pixel coordinates `(neurons, height, width, 2)`, the longer side running from -1 to 1."""
+    longer = max(height, width)
+    rows = torch.linspace(-height / longer, height / longer, height)
+    columns = torch.linspace(-width / longer, width / longer, width)
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
+    return grid.repeat(neurons, 1, 1, 1)
+
+
+class GaussianReadout(nn.Module):
+    """Softplus of a weighted sum of features, pooled through a Gaussian mask of unit sum.
+
+    Args:
+        channels: channels of the core's output.
+        height: rows of the core's output.
+        width: columns of the core's output.
+        neurons: number of neurons.
+        mean_scale: factor from the stored mask mean to grid coordinates.
+        variance_scale: factor from the stored log variance to the log variance used.
+        scale: whether neurons have a gain of their own.
+        positive: whether feature weights are kept at or above zero.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        neurons: int,
+        *,
+        mean_scale: float,
+        variance_scale: float,
+        scale: bool,
+        positive: bool,
+    ) -> None:
+        super().__init__()
+        self.mean_scale = mean_scale
+        self.variance_scale = variance_scale
+        self.positive = positive
+        self.outdims = neurons
+        self.mask_mean = nn.Parameter(torch.zeros(neurons, 2))
+        self.mask_log_var = nn.Parameter(torch.zeros(neurons))
+        self.grid = nn.Parameter(mask_grid(height, width, neurons), requires_grad=False)
+        self.features = nn.Parameter(0.01 * torch.randn(1, channels, 1, neurons))
+        self.scale = nn.Parameter(torch.ones(neurons)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(neurons))
+
+    def masks(self) -> Tensor:
+        """The masks `(neurons, height, width)`, each summing to one."""
+        variance = torch.exp(torch.clamp(self.mask_log_var * self.variance_scale, -MASK_LIMIT, MASK_LIMIT))
+        offset = self.grid - self.mask_mean[:, None, None, :] * self.mean_scale
+        distance = offset.square().sum(-1) / (variance[:, None, None] + 1e-8)
+        mask = torch.exp(-0.5 * torch.clamp(distance, max=MASK_LIMIT))
+        return mask / mask.sum(dim=(1, 2), keepdim=True)
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Move feature weights to the nearest allowed ones (at or above zero in a positive readout)."""
+        if self.positive:
+            self.features.clamp_(min=0)
+
+    @torch.no_grad()
+    def center(self) -> None:
+        """Put every mask in the middle of the field, so that neurons can be compared without their position."""
+        self.mask_mean.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features `(batch, channel, time, height, width)` to responses `(batch, time, neuron)`."""
+        pooled = torch.einsum("bcthw,nhw->bctn", x, self.masks())
+        drive = (pooled * self.features).sum(1)
+        if self.scale is not None:
+            drive = drive * self.scale
+        return F.softplus(drive + self.bias)

@@ -1,0 +1,174 @@
+"""Digital twins in the published architecture: a shared core, a readout per session, and ensembles of such members."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from openretina_cli.errors import ModelError
+from openretina_cli.models.architecture import NONLINEARITIES, Architecture
+from openretina_cli.models.convolution import SeparableConvolution
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.readout import GaussianReadout
+
+
+class ChannelBias(nn.Module):
+    """A learnt offset per channel, kept apart from the affine-free batch norm before it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the offsets to `(batch, channel, time, height, width)`."""
+        return x + self.bias
+
+
+class Layer(nn.Sequential):
+    """Convolution, batch norm, bias and nonlinearity; only the convolution knows about sessions."""
+
+    def forward(self, x: Tensor, session: str) -> Tensor:  # type: ignore[override]  # Sequential takes one argument
+        """Map `(batch, channel, time, height, width)` features of one layer to those of the next."""
+        convolution, *rest = self
+        x = convolution(x, session)
+        for module in rest:
+            x = module(x)
+        return x
+
+
+class Core(nn.Module):
+    """The layers that all neurons of all sessions share."""
+
+    def __init__(self, architecture: Architecture, in_channels: int, sessions: Sequence[str]) -> None:
+        super().__init__()
+        self.depth = range(architecture.layers)[architecture.stack] + 1
+        log_speeds = {session: nn.Parameter(torch.zeros(1)) for session in sessions}
+        for session, log_speed in log_speeds.items():
+            self.register_parameter(f"log_speed_{session}", log_speed)
+        self.features = nn.Sequential()
+        for index, out_channels in enumerate(architecture.hidden_channels):
+            layer = self._layer(architecture, index, in_channels, out_channels, log_speeds)
+            self.features.add_module(f"layer{index}", layer)
+            in_channels = out_channels
+
+    @staticmethod
+    def _layer(
+        architecture: Architecture,
+        index: int,
+        in_channels: int,
+        out_channels: int,
+        log_speeds: Mapping[str, nn.Parameter],
+    ) -> Layer:
+        modules: OrderedDict[str, nn.Module] = OrderedDict()
+        modules["conv"] = SeparableConvolution(
+            in_channels,
+            out_channels,
+            architecture.temporal_kernel_size[index],
+            architecture.spatial_kernel_size[index],
+            architecture.padding(index),
+            log_speeds,
+        )
+        modules["norm"] = nn.BatchNorm3d(out_channels, affine=False)
+        if architecture.core_bias:
+            modules["bias"] = ChannelBias(out_channels)
+        modules["nonlin"] = NONLINEARITIES[architecture.nonlinearity]()
+        return Layer(modules)
+
+    def forward(self, x: Tensor, session: str) -> Tensor:
+        """Map a stimulus `(batch, channel, time, height, width)` to the features that the readouts see."""
+        for layer in list(self.features)[: self.depth]:
+            x = layer(x, session)
+        return x
+
+
+class Twin(nn.Module):
+    """One network trained on all sessions of a recording (Höfling et al. 2024, eLife 13:e86860).
+
+    Args:
+        architecture: the network's shape.
+        field: `(channel, height, width)` of the stimulus.
+        sessions: number of neurons by session.
+
+    Raises:
+        ModelError: the field is too small for the kernels, or a session's name cannot be used.
+    """
+
+    def __init__(self, architecture: Architecture, field: tuple[int, int, int], sessions: Mapping[str, int]) -> None:
+        super().__init__()
+        channels, height, width = field
+        rows, columns = architecture.output_size(height), architecture.output_size(width)
+        if min(rows, columns) < 1:
+            raise ModelError(f"a stimulus of {height} x {width} pixels is smaller than the model's kernels")
+        self.architecture = architecture
+        try:
+            self.core = Core(architecture, channels, list(sessions))
+            self.readout = nn.ModuleDict(
+                {
+                    session: GaussianReadout(
+                        architecture.hidden_channels[architecture.stack],
+                        rows,
+                        columns,
+                        neurons,
+                        mean_scale=architecture.gaussian_mean_scale,
+                        variance_scale=architecture.gaussian_var_scale,
+                        scale=architecture.readout_scale,
+                        positive=architecture.readout_positive,
+                    )
+                    for session, neurons in sessions.items()
+                }
+            )
+        except KeyError as error:  # torch refuses a name with a dot, or one of its own attributes
+            raise ModelError(f"the session names {list(sessions)} cannot be used: {error}") from error
+
+    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
+        """Responses `(batch, time - lag, neuron)` of one session to `(batch, channel, time, height, width)`."""
+        session = the_session(self.readout.keys(), data_key)
+        responses: Tensor = self.readout[session](self.core(stimulus, session))
+        return responses
+
+
+def the_session(sessions: Iterable[str], data_key: str | None) -> str:
+    """The session meant by `data_key`; None means the only one.
+
+    Raises:
+        ModelError: there is no such session, or several and none was named.
+    """
+    names = list(sessions)
+    if data_key is None and len(names) == 1:
+        return names[0]
+    if data_key is None or data_key not in names:
+        raise ModelError(f"the model has no session {data_key!r}", expected="one of " + ", ".join(names))
+    return data_key
+
+
+class Retina(nn.Module):
+    """A model of a retina that is ready to be used: frozen, in eval mode, and with its facts known."""
+
+    facts: ModelFacts
+
+    def freeze(self) -> None:
+        """Put the model in eval mode and bar gradients from its weights for good."""
+        self.eval()
+        self.requires_grad_(False)
+
+
+class EnsembleModel(Retina):
+    """Several twins trained from different seeds; their responses are averaged.
+
+    Args:
+        members: the twins.
+        facts: what is known about them.
+    """
+
+    def __init__(self, members: Sequence[Twin], facts: ModelFacts) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.facts = facts
+        self.freeze()
+
+    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
+        """Mean response `(batch, time - lag, neuron)` of the members."""
+        return torch.stack([member(stimulus, data_key) for member in self.members]).mean(0)
