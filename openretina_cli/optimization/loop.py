@@ -19,6 +19,7 @@ from openretina_cli.optimization.stimulus_range import norms
 from openretina_cli.optimization.stopper import OptimizationStopper, Step
 
 Keep = Literal["last", "best"]
+ZERO_GRADIENT = "zero gradient"
 OptimizerInit = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
@@ -132,6 +133,8 @@ class _Run:
         if not self.history:
             raise ObjectiveError(f"{failure} ({self.problem.objective!r})", expected="a finite objective at the start")
         checks = [constraint.check(self.kept_stimulus[None]) for constraint in self.problem.constraints]
+        if reason == ZERO_GRADIENT:
+            checks.append("the objective does not depend on the stimulus here: its gradient is zero everywhere")
         warnings = tuple(check for check in checks if check)
         self.outcome = Outcome(self.kept_stimulus, tuple(self.history), self.kept, reason, failure, warnings)
 
@@ -218,7 +221,7 @@ def _settle(run: _Run, step: Step, gradient: Tensor | None) -> None:
     elif not math.isfinite(step.gradient_norm):
         run.finish("diverged", f"the gradient became {step.gradient_norm} at iteration {step.iteration}")
     elif step.gradient_norm == 0:
-        run.finish("zero gradient")
+        run.finish(ZERO_GRADIENT)
     else:
         run.advance(gradient)
 

@@ -1,0 +1,98 @@
+"""The one owner of a run's file names, and the rule that its folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from openretina_cli.errors import ArtifactError, SettingError
+
+STIMULUS = "stimulus.pt"
+HISTORY = "history.csv"
+RESPONSE = "response.csv"
+VIDEO = "stimulus.mp4"
+FIGURE = "composition"
+RESULT = "result.json"
+LOG = "optimize.log"
+
+
+class RunFolder:
+    """The folder of one run. A `result.json` in it means that the run is finished.
+
+    Args:
+        path: the folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The result of the finished run in the folder, or None where there is none that can be read."""
+        try:
+            result = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return result if isinstance(result, dict) else None
+
+    def check(self) -> None:
+        """Find out before any work whether the folder can be written.
+
+        Raises:
+            SettingError: its place is taken by a file, or cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise SettingError(f"out={self.path} is a file", expected="a folder, or none yet")
+        existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise SettingError(f"out={self.path} cannot be written: no permission in {existing}", repair="out=FOLDER")
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """A folder aside to write into; when the block ends without an error, its files move into place.
+
+        Raises:
+            ArtifactError: the disk is full, or refuses.
+        """
+        aside = self.path.with_name(f".{self.path.name}.partial-{uuid.uuid4().hex[:8]}")
+        made = [parent for parent in (self.path, *self.path.parents)[1:] if not parent.exists()]
+        try:
+            with self._explained():
+                aside.mkdir(parents=True)
+            yield aside
+            with self._explained():
+                self._publish(aside)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            for parent in made:  # folders made for a run that left nothing behind
+                if parent.is_dir() and not any(parent.iterdir()):
+                    parent.rmdir()
+            raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.path} cannot be written: {error.strerror or error}", repair="out=FOLDER"
+            ) from error
+
+    def _publish(self, aside: Path) -> None:
+        if not self.path.exists():
+            aside.rename(self.path)
+            return
+        # The old result goes first and the new one comes last, so that a result never vouches for other files.
+        (self.path / RESULT).unlink(missing_ok=True)
+        names = sorted((path.name for path in aside.iterdir()), key=lambda name: name == RESULT)
+        for name in names:
+            if (self.path / name).is_dir():
+                shutil.rmtree(self.path / name)
+            (aside / name).replace(self.path / name)
+        aside.rmdir()

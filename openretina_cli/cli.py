@@ -1,0 +1,133 @@
+"""The command `openretina`: verbs, help, one-line errors, exit codes. Help and errors do not wait for torch."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from openretina_cli.config.location import config_directory
+from openretina_cli.errors import OpenRetinaError
+
+HELP = """\
+usage: openretina VERB ...
+
+Find the video that a cell of a digital-twin retina likes best.
+
+  openretina optimize [KEY=VALUE ...]   optimise a stimulus; `openretina optimize --help` lists all settings
+  openretina models                     list the known checkpoints, and which are on this machine
+  openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
+  openretina models fetch NAME          download a checkpoint, for machines without a network
+  openretina --version                  print the version
+
+  openretina optimize objective=mei neuron=42
+  openretina optimize experiment=hoefling_2024 session=3_ventral1_20201021 neuron=100
+"""
+
+VERBS = ("optimize", "models")
+INTERRUPTED = 130
+
+
+def _wants_help(argv: Sequence[str]) -> bool:
+    return any(argument in ("-h", "--help") for argument in argv)
+
+
+def _own_config_folders(argv: Sequence[str]) -> list[Path]:
+    """The folders named by --config-dir, which may bring options of their own."""
+    words = [word for argument in argv for word in argument.split("=", 1)]
+    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
+    return [Path(name) for name in named if Path(name).is_dir()]
+
+
+def _optimize(argv: Sequence[str]) -> None:
+    if _wants_help(argv):
+        from openretina_cli.help_text import optimize_help
+
+        sys.stdout.write(optimize_help([config_directory(), *_own_config_folders(argv)]))
+        return
+    from openretina_cli.hydra_app import optimize
+
+    optimize(argv)
+
+
+def _models(argv: Sequence[str]) -> None:
+    if _wants_help(argv):
+        sys.stdout.write(HELP)
+        return
+    from openretina_cli.models_verb import models
+
+    models(argv)
+
+
+def _complete(argv: Sequence[str]) -> None:
+    """Answer the shell's question for completions; the script that asks knows no verbs."""
+    line = os.environ.get("COMP_LINE", "")
+    words = shlex.split(line) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
+    asks = any(argument.startswith("query=") for argument in argv)
+    if asks and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
+        sys.stdout.write("\n".join(verb for verb in VERBS if verb.startswith("".join(words[1:2]))) + "\n")
+        return
+    if asks and words[1] == "optimize":
+        os.environ["COMP_LINE"] = line.replace(" optimize", "", 1)
+    from openretina_cli.hydra_app import optimize
+
+    optimize(argv)
+
+
+def _dispatch(argv: Sequence[str]) -> None:
+    if argv[:1] in (["--version"], ["-V"]):
+        from importlib.metadata import version
+
+        sys.stdout.write(f"openretina {version('openretina-cli')}\n")
+    elif not argv or argv[0] in ("-h", "--help", "help"):
+        sys.stdout.write(HELP)
+    elif argv[0] in ("-sc", "--shell-completion"):
+        _complete(argv)
+    elif argv[0] == "optimize":
+        _optimize(argv[1:])
+    elif argv[0] == "models":
+        _models(argv[1:])
+    else:
+        from openretina_cli.errors import SettingError
+
+        raise SettingError(
+            f"there is no verb {argv[0]}", expected="one of " + ", ".join(VERBS), repair="openretina --help"
+        )
+
+
+def _report(error: Exception) -> int:
+    """Print an error as one line and return the exit code; an error that is nobody's mistake is raised again."""
+    from openretina_cli.console import print_error
+
+    if isinstance(error, OpenRetinaError):
+        print_error(str(error))
+        return error.exit_code
+    from openretina_cli.hydra_errors import explain
+
+    if (explained := explain(error)) is None:
+        raise error
+    print_error(str(explained))
+    return explained.exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:
+        from openretina_cli.console import print_error
+
+        print_error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output, such as `head`, has gone; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        return _report(error)
+    return 0

@@ -1,0 +1,1 @@
+"""Typed settings and their checks; nothing here imports torch."""

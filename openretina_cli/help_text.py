@@ -1,0 +1,117 @@
+"""The help of `openretina optimize`, read from the comments in the YAML that users compose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SETTING = re.compile(r"^(?P<indent> *)(?P<key>[\w\"]+):(?: (?P<value>.*?))?(?: +# (?P<comment>.*))?$")
+HIDDEN = ("kind", "_self_", "defaults", "hydra")
+
+USAGE = """\
+usage: openretina optimize [KEY=VALUE ...] [FLAG ...]
+
+Optimise the stimulus of a neuron of a digital-twin retina, and write what came out into a folder.
+
+  openretina optimize objective=mei neuron=42
+  openretina optimize objective=mdi neuron=[1,5,9] stimulus.norm=30 device=cuda
+  openretina optimize experiment=hoefling_2024 model=hoefling_2024 session=3_ventral1_20201021 neuron=100
+  openretina optimize -m 'neuron=range(0,113)' seed=1,2            # a sweep; quote the brackets
+"""
+
+FLAGS = """\
+Flags (Hydra's)
+  -m, --multirun        sweep: a list or a range for any key makes a run of each combination
+  --cfg job             print the composed settings instead of running; --resolve fills in ${...}
+  --info [WHAT]         print how the settings were composed: defaults-tree, searchpath, plugins ...
+  -cd, --config-dir DIR add a folder of your own options, such as DIR/objective/mine.yaml
+  -sc install=bash      print a script that completes keys and options: eval "$(openretina -sc install=bash)"
+  HYDRA_FULL_ERROR=1    in the environment: show the traceback of an error
+
+Exit status: 0 done, 1 a run failed, 2 a mistake in the settings or files, 130 interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One commented key of an option's YAML."""
+
+    key: str
+    value: str
+    help: str
+
+
+def title_of(path: Path) -> str:
+    """What an option is: the first comment in its file that is no instruction to Hydra."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @package"):
+            return line[2:].strip()
+    return ""
+
+
+def settings_of(path: Path) -> Iterator[Setting]:
+    """The keys of an option, nested ones with dots, in the order of the file."""
+    above: list[tuple[int, str]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if (match := SETTING.match(line)) is None:
+            continue
+        indent, key = len(match["indent"]), match["key"].strip('"')
+        above = [(depth, name) for depth, name in above if depth < indent]
+        name = ".".join([*(name for _, name in above), key])
+        above.append((indent, key))
+        if match["value"] and not any(part in HIDDEN for part in name.split(".")):
+            yield Setting(name, match["value"], match["comment"] or "")
+
+
+def _defaults(path: Path) -> dict[str, str]:
+    """The option that is chosen in each group."""
+    chosen = re.findall(r"^ +- (\w+): (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(chosen)
+
+
+def _columns(rows: Iterable[tuple[str, str]], indent: int, width: int) -> Iterator[str]:
+    """Two columns; a left entry that is too long stands on a line of its own."""
+    for left, right in rows:
+        lines = textwrap.wrap(right, max(width - COLUMN - 2, 24), break_on_hyphens=False) or [""]
+        head = " " * indent + left
+        if len(head) > COLUMN:
+            yield head
+            head = ""
+        yield f"{head:<{COLUMN}}  {lines[0]}".rstrip()
+        yield from (" " * (COLUMN + 2) + line for line in lines[1:])
+
+
+def _shown(setting: Setting, prefix: str) -> tuple[str, str]:
+    value = "(required)" if setting.value == "???" else f"={setting.value}"
+    return f"{prefix}{setting.key}{value}", setting.help
+
+
+def _group(name: str, folders: list[Path], default: str, width: int) -> Iterator[str]:
+    files = {path.stem: path for folder in folders for path in sorted((folder / name).glob("*.yaml"))}
+    yield f"\n{name}={default}"
+    yield from _columns(((stem, title_of(path)) for stem, path in files.items()), 2, width)
+    if (chosen := files.get(default.strip("[]"))) is not None:
+        yield from _columns((_shown(setting, f"{name}.") for setting in settings_of(chosen)), 4, width)
+
+
+def optimize_help(folders: list[Path], width: int) -> str:
+    """The text of `openretina optimize --help`.
+
+    Args:
+        folders: the packaged configs, then folders of the user's own.
+        width: columns to fill.
+    """
+    main = folders[0] / "optimize.yaml"
+    lines = [USAGE, "Settings"]
+    lines += _columns((_shown(setting, "") for setting in settings_of(main)), "  ")
+    lines.append(
+        "\nGroups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of the choice; the default is shown."
+    )
+    defaults = _defaults(main)
+    own = sorted({path.name for folder in folders[1:] for path in folder.iterdir() if path.is_dir()} - defaults.keys())
+    for name in [*defaults, *own]:
+        default = defaults.get(name, "")
+        lines += _group(name, folders, "" if default == "null" else default)
+    return "\n".join([*lines, "", FLAGS])

@@ -1,0 +1,146 @@
+"""The verb `models`: which checkpoints are known, which are here, and what one of them holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from openretina_cli.config.location import config_directory
+from openretina_cli.config.settings import closest
+from openretina_cli.console import RunConsole, make_console
+from openretina_cli.errors import SettingError
+from openretina_cli.help_text import title_of
+from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
+
+if TYPE_CHECKING:  # a list of names must not wait for torch
+    from openretina_cli.models.facts import ModelFacts
+
+FETCH = "fetch"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One option of the config group `model`."""
+
+    name: str
+    title: str
+    remote: RemoteCheckpoint | None
+
+    @property
+    def whereabouts(self) -> str:
+        """Whether its files are on this machine."""
+        if self.remote is None:
+            return "yours"
+        return "on this machine" if is_complete(self.remote) else f"not here: openretina models fetch {self.name}"
+
+
+def _known(path: Path) -> Known:
+    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    remote = None
+    if node.get("kind") == "ensemble_download":
+        remote = RemoteCheckpoint.ensemble(node["name"], node["url"], node["seeds"])
+    return Known(path.stem, title_of(path), remote)
+
+
+def known_models() -> dict[str, Known]:
+    """The models of the packaged configs, by name."""
+    return {path.stem: _known(path) for path in sorted((config_directory() / "model").glob("*.yaml"))}
+
+
+def _print_list(console: Console) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("model", "what it is", "files"):
+        table.add_column(column, header_style="bold", overflow="fold")
+    for known in known_models().values():
+        table.add_row(known.name, known.title, known.whereabouts)
+    console.print(table)
+    console.print("openretina models NAME shows what one holds; openretina optimize model=NAME uses it", style="dim")
+
+
+def _find(name: str) -> Known:
+    models = known_models()
+    if name not in models:
+        raise SettingError(f"there is no model {name}", expected=closest(name, models))
+    return models[name]
+
+
+def _fetch(names: Sequence[str], console: Console) -> None:
+    if len(names) != 1:
+        raise SettingError(f"{FETCH} takes one model, not {len(names)}", repair="openretina models fetch hoefling_2024")
+    known = _find(names[0])
+    if known.remote is None:
+        raise SettingError(f"{known.name} has no published files", expected="a model that can be downloaded")
+    shown = RunConsole(console)
+    with shown.live():
+        folder = fetch(known.remote, report=shown.download)
+    console.print(Text(f"{known.name} is in {folder}", overflow="fold"))
+
+
+def _group_text(facts: ModelFacts, session: str) -> str:
+    counts = sorted(Counter(facts.groups.get(session, ())).items())
+    return (
+        ", ".join(f"{facts.group_names.get(group, group)} ({group}): {count}" for group, count in counts) or "unknown"
+    )
+
+
+def _print_facts(facts: ModelFacts, console: Console) -> None:
+    rate = "unknown" if facts.frame_rate is None else f"{facts.frame_rate:g} Hz"
+    pixel = "unknown" if facts.pixel_size is None else f"{facts.pixel_size:g} um"
+    shape = (
+        f"{len(facts.channels)} channels ({', '.join(facts.channels)}) x time x {facts.height} x {facts.width} pixels"
+    )
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    rows = [
+        ("model", facts.name),
+        ("source", facts.source),
+        ("sha256", facts.sha256 or "no files"),
+        ("stimulus", shape),
+    ]
+    rows += [("lag", f"{facts.lag} frames"), ("frame rate", rate), ("pixel size", pixel)]
+    rows += [("note", facts.note)] if facts.note else []
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
+    console.print(table)
+    sessions = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("session", "neurons", "cell-type groups"):
+        sessions.add_column(column, header_style="bold", overflow="fold")
+    for session, neurons in facts.sessions.items():
+        sessions.add_row(session, f"{neurons} (0 to {neurons - 1})", _group_text(facts, session))
+    console.print(sessions)
+
+
+def _show(name: str, overrides: Sequence[str], console: Console) -> None:
+    _find(name)
+    from openretina_cli.hydra_app import compose_settings
+
+    settings = compose_settings([f"model={name}", *overrides])
+    from openretina_cli.build.model import build_model, choose_device  # torch, only where a checkpoint is opened
+
+    shown = RunConsole(console)
+    with shown.live():
+        device = choose_device(settings.device)
+        retina = build_model(settings.model, settings.stimulus.frames, device, shown.download)
+    _print_facts(retina.facts, console)
+
+
+def models(argv: Sequence[str]) -> None:
+    """Run `openretina models` with its arguments.
+
+    Raises:
+        OpenRetinaError: there is no such model, or it cannot be fetched or opened.
+    """
+    console = make_console()
+    if not argv:
+        _print_list(console)
+    elif argv[0] == FETCH:
+        _fetch(argv[1:], console)
+    else:
+        _show(argv[0], argv[1:], console)
