@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ Find the video that a cell of a digital-twin retina likes best.
 
 VERBS = ("optimize", "models")
 INTERRUPTED = 130
+MAXIMUM_WIDTH = 120
+"""Longer lines of help are hard to read."""
 
 
 def _wants_help(argv: Sequence[str]) -> bool:
@@ -45,7 +48,8 @@ def _optimize(argv: Sequence[str]) -> None:
     if _wants_help(argv):
         from openretina_cli.help_text import optimize_help
 
-        sys.stdout.write(optimize_help([config_directory(), *_own_config_folders(argv)]))
+        width = min(shutil.get_terminal_size((80, 24)).columns, MAXIMUM_WIDTH)
+        sys.stdout.write(optimize_help([config_directory(), *_own_config_folders(argv)], width))
         return
     from openretina_cli.hydra_app import optimize
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 SETTING = re.compile(r"^(?P<indent> *)(?P<key>[\w\"]+):(?: (?P<value>.*?))?(?: +# (?P<comment>.*))?$")
+COLUMN = 32
+"""Columns of the left part."""
+
 HIDDEN = ("kind", "_self_", "defaults", "hydra")
 
 USAGE = """\
 usage: openretina optimize [KEY=VALUE ...] [FLAG ...]
 
-Optimise the stimulus of a neuron of a digital-twin retina, and write what came out into a folder.
+Optimise the stimulus of a neuron of a digital-twin retina, and write what came
+out into a folder.
 
   openretina optimize objective=mei neuron=42
   openretina optimize objective=mdi neuron=[1,5,9] stimulus.norm=30 device=cuda
-  openretina optimize experiment=hoefling_2024 model=hoefling_2024 session=3_ventral1_20201021 neuron=100
-  openretina optimize -m 'neuron=range(0,113)' seed=1,2            # a sweep; quote the brackets
+  openretina optimize experiment=hoefling_2024 session=3_ventral1_20201021 neuron=100
+  openretina optimize -m 'neuron=range(0,113)' seed=1,2     # a sweep; quote brackets
 """
+
+GROUPS = """
+Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of what was
+chosen. The default is shown, with its settings. Of constraint and penalty
+several can be chosen, and are applied in order: constraint=[norm,range]."""
 
 FLAGS = """\
 Flags (Hydra's)
@@ -27,7 +37,7 @@ Flags (Hydra's)
   --cfg job             print the composed settings instead of running; --resolve fills in ${...}
   --info [WHAT]         print how the settings were composed: defaults-tree, searchpath, plugins ...
   -cd, --config-dir DIR add a folder of your own options, such as DIR/objective/mine.yaml
-  -sc install=bash      print a script that completes keys and options: eval "$(openretina -sc install=bash)"
+  -sc install=bash      completion of keys and options: eval "$(openretina -sc install=bash)"
   HYDRA_FULL_ERROR=1    in the environment: show the traceback of an error
 
 Exit status: 0 done, 1 a run failed, 2 a mistake in the settings or files, 130 interrupted.
@@ -105,13 +115,10 @@ def optimize_help(folders: list[Path], width: int) -> str:
     """
     main = folders[0] / "optimize.yaml"
     lines = [USAGE, "Settings"]
-    lines += _columns((_shown(setting, "") for setting in settings_of(main)), "  ")
-    lines.append(
-        "\nGroups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of the choice; the default is shown."
-    )
+    lines += _columns((_shown(setting, "") for setting in settings_of(main)), 2, width)
+    lines.append(GROUPS)
     defaults = _defaults(main)
     own = sorted({path.name for folder in folders[1:] for path in folder.iterdir() if path.is_dir()} - defaults.keys())
     for name in [*defaults, *own]:
-        default = defaults.get(name, "")
-        lines += _group(name, folders, "" if default == "null" else default)
+        lines += _group(name, folders, defaults.get(name, "null"), width)
     return "\n".join([*lines, "", FLAGS])

@@ -22,8 +22,8 @@ class ModuleRetina(Retina):
     """A user's module behind the interface of a retina.
 
     Args:
-        module: `forward(stimulus)` or `forward(stimulus, data_key=session)`, on `(batch, channel, time, height, width)`,
-            or on images `(batch, channel, height, width)` when static. It answers `(batch, time, neuron)`, or
+        module: `forward(stimulus)` or `forward(stimulus, data_key=session)`, on `(batch, channel, time, height, width)`
+            or, when static, on images `(batch, channel, height, width)`. It answers `(batch, time, neuron)`, or
             `(batch, neuron)`, which is taken as one response frame at the stimulus' last frame.
         facts: what is known about it; `sessions` and `lag` may still be unknown.
         static: whether it takes images.
@@ -41,10 +41,8 @@ class ModuleRetina(Retina):
     def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Responses `(batch, time - lag, neuron)` to `(batch, channel, time, height, width)`."""
         seen = stimulus[:, :, 0] if self.static else stimulus
-        if self.sessions is None:
-            response = self.module(seen)
-        else:
-            response = self.module(seen, data_key=the_session(self.sessions, data_key))
+        session = {} if self.sessions is None else {"data_key": the_session(self.sessions, data_key)}
+        response: Tensor = self.module(seen, **session)
         return response[:, None] if response.dim() == 2 else response
 
 
@@ -66,9 +64,9 @@ def _response_shape(retina: ModuleRetina, session: str, frames: int, device: tor
             response = retina(probe_stimulus(retina, frames, device), data_key=session)
         batch, time, neurons = response.shape
     except Exception as error:  # whatever a stranger's module raises
-        kind = "image" if retina.static else f"stimulus of {frames} frames"
+        kind = "an image" if retina.static else f"a stimulus of {frames} frames"
         raise ModelError(
-            f"the module failed on an {kind}: {type(error).__name__}: {error}".replace("an stimulus", "a stimulus"),
+            f"the module failed on {kind}: {type(error).__name__}: {error}",
             expected="(batch, channel, time, height, width) to (batch, time, neuron)",
         ) from error
     if batch != 1 or not 1 <= time <= frames:

@@ -1,0 +1,1 @@
+"""From checked settings to the objects that a run is made of."""

@@ -1,0 +1,264 @@
+"""From the settings of a run and a loaded retina to the problem that the loop solves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from openretina_cli.build.user_classes import construct, find_class
+from openretina_cli.config import options
+from openretina_cli.config.settings import Settings, read_option
+from openretina_cli.config.values import NeuronChoice
+from openretina_cli.errors import SettingError
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.probe import probe
+from openretina_cli.models.twin import Retina
+from openretina_cli.optimization.constraint import (
+    ChangeNorm,
+    ChangeNormJointlyClipRangeSeparately,
+    ClipRange,
+    Constraint,
+    NormAndRange,
+    TemporalGaussianLowPass,
+)
+from openretina_cli.optimization.loop import Keep, OptimizerInit, Problem, apply_constraints
+from openretina_cli.optimization.objective import (
+    AbstractObjective,
+    ContrastiveNeuronObjective,
+    DecreaseObjective,
+    IncreaseObjective,
+    SparseObjective,
+    WeightedSumObjective,
+)
+from openretina_cli.optimization.penalty import Penalty, RangePenalty
+from openretina_cli.optimization.reducer import MaxReducer, MeanReducer, ResponseReducer, SliceMeanReducer
+from openretina_cli.optimization.start import random_stimulus, read_stimulus
+from openretina_cli.optimization.stimulus_range import Limits
+from openretina_cli.optimization.stopper import EarlyStopper, OptimizationStopper
+
+T = TypeVar("T")
+
+NO_LIMIT: tuple[Limits, ...] = ((None, None),)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, ready to be solved.
+
+    Attributes:
+        settings: what was asked for.
+        retina: the model.
+        session: the session that is asked.
+        problem: what the loop solves.
+        window: response frames `[start, stop)` that count, where there is a window.
+        neurons: the neurons that count; all of the session where the objective names none.
+    """
+
+    settings: Settings
+    retina: Retina
+    session: str
+    problem: Problem
+    window: tuple[int, int] | None
+    neurons: tuple[int, ...]
+
+
+def choose_session(facts: ModelFacts, session: str | None) -> str:
+    """The session that is meant; None means the checkpoint's first.
+
+    Raises:
+        SettingError: the model has no such session.
+    """
+    if session is None:
+        return next(iter(facts.sessions))
+    if session not in facts.sessions:
+        raise SettingError(f"session={session} is not in {facts.name}", expected="one of " + ", ".join(facts.sessions))
+    return session
+
+
+def choose_neurons(facts: ModelFacts, session: str, neuron: NeuronChoice | Sequence[int], name: str) -> list[int]:
+    """The neurons that are meant.
+
+    Raises:
+        SettingError: the session has no such neuron.
+    """
+    count = facts.sessions[session]
+    if isinstance(neuron, str):
+        return list(range(count))
+    chosen = [neuron] if isinstance(neuron, int) else list(neuron)
+    for index in chosen:
+        if not 0 <= index < count:
+            raise SettingError(
+                f"{name}={index} is not in session {session}, which has {count} neurons", expected=f"0 to {count - 1}"
+            )
+    return chosen
+
+
+def _user_made(option: options.UserClass, base: type[T], setting: str, offered: Mapping[str, Any]) -> T:
+    return construct(find_class(option.target, base, f"{setting}._target_"), option.arguments, offered, setting)
+
+
+def build_reducer(option: options.Option) -> ResponseReducer:
+    """The reducer that is asked for."""
+    match option:
+        case options.SliceMean(start=start, length=length):
+            return SliceMeanReducer(0, start, length)
+        case options.Max(start=start, length=length):
+            return MaxReducer(0, start, length)
+        case options.UserClass():
+            return _user_made(option, ResponseReducer, "reducer", {})  # type: ignore[type-abstract]  # a subclass
+    return MeanReducer()
+
+
+@dataclass(frozen=True)
+class ObjectiveBuilder:
+    """Builds objectives on one session of one model, with one window."""
+
+    retina: Retina
+    session: str
+    reducer: ResponseReducer
+
+    def build(self, option: options.Option, setting: str = "objective") -> AbstractObjective:
+        """The objective that is asked for.
+
+        Raises:
+            SettingError: it names a neuron that is not there, or arguments that do not fit.
+        """
+        match option:
+            case options.Increase(kind=kind, neuron=neuron):
+                cls = DecreaseObjective if kind == "mdi" else IncreaseObjective
+                name = "neuron" if setting == "objective" else f"{setting}.neuron"
+                return cls(self.retina, self._neurons(neuron, name), self.session, self.reducer)
+            case options.Sparse():
+                return SparseObjective(self.retina, self.session)
+            case options.Discriminative(on=on, off=off, temperature=temperature):
+                clusters = [self._neurons(cluster, f"{setting}.off") for cluster in off]
+                on = self._neurons(on, f"{setting}.on")
+                return ContrastiveNeuronObjective(self.retina, on, clusters, self.session, self.reducer, temperature)
+            case options.WeightedSum(terms=terms):
+                return self._sum(terms, f"{setting}.terms")
+            case options.UserClass():
+                return self._custom(option, setting)
+        raise TypeError(f"no objective for {type(option).__name__}")
+
+    def _neurons(self, neuron: NeuronChoice | Sequence[int], name: str) -> list[int]:
+        return choose_neurons(self.retina.facts, self.session, neuron, name)
+
+    def _sum(self, terms: Mapping[str, Any], setting: str) -> WeightedSumObjective:
+        weighted = []
+        for name, term in terms.items():
+            given = dict(term) if isinstance(term, Mapping) else {}
+            weight = given.pop("weight", None)
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+                raise SettingError(f"{setting}.{name}.weight={weight}", expected="a number")
+            option = read_option("objective", given, f"{setting}.{name}.")
+            weighted.append((float(weight), self.build(option, f"{setting}.{name}")))
+        if not weighted:
+            raise SettingError(f"{setting} is empty", expected="one or more objectives with a weight")
+        return WeightedSumObjective(weighted)
+
+    def _custom(self, option: options.UserClass, setting: str) -> AbstractObjective:
+        offered = {"model": self.retina, "data_key": self.session, "response_reducer": self.reducer}
+        objective = _user_made(option, AbstractObjective, setting, offered)
+        base = AbstractObjective
+        if type(objective).forward is base.forward and type(objective).score is base.score:
+            raise SettingError(f"{setting}: {option.target} has neither score(response) nor forward(stimulus)")
+        return objective
+
+
+def build_constraint(name: str, option: options.Option) -> Constraint:
+    """The constraint that is asked for."""
+    match option:
+        case options.NormThenRange(norm=norm, range=limits):
+            return ChangeNormJointlyClipRangeSeparately(limits or NO_LIMIT, norm)
+        case options.NormRange(norm=norm, range=limits, mode=mode):
+            return NormAndRange(limits or NO_LIMIT, norm, mode)  # type: ignore[arg-type]  # checked in options
+        case options.Range(range=limits):
+            return ClipRange(limits or NO_LIMIT)
+        case options.Norm(norm=norm, mode=mode):
+            return ChangeNorm(norm, mode)  # type: ignore[arg-type]  # checked in options
+        case options.TemporalLowPass(sigma=sigma, kernel_size=kernel_size, padding=padding):
+            return TemporalGaussianLowPass(sigma, kernel_size, padding)  # type: ignore[arg-type]  # checked in options
+        case options.UserClass():
+            return _user_made(option, Constraint, f"constraint.{name}", {})  # type: ignore[type-abstract]  # a subclass
+    raise TypeError(f"no constraint for {type(option).__name__}")
+
+
+def build_penalty(name: str, option: options.Option) -> Penalty:
+    """The penalty that is asked for."""
+    match option:
+        case options.RangePenaltyOption(range=limits, norm=norm, factor=factor):
+            return RangePenalty(limits or NO_LIMIT, norm, factor)
+        case options.UserClass():
+            return _user_made(option, Penalty, f"penalty.{name}", {})  # type: ignore[type-abstract]  # a subclass
+    raise TypeError(f"no penalty for {type(option).__name__}")
+
+
+def build_stopper(option: options.Option) -> OptimizationStopper:
+    """The stopper that is asked for."""
+    match option:
+        case options.Early(max_iterations=limit, patience=patience, min_delta=min_delta):
+            return EarlyStopper(limit, patience, min_delta)
+        case options.Fixed(max_iterations=limit):
+            return OptimizationStopper(limit)
+        case options.UserClass():
+            return _user_made(option, OptimizationStopper, "stopper", {})
+    raise TypeError(f"no stopper for {type(option).__name__}")
+
+
+def build_optimizer(option: options.Optimizer) -> OptimizerInit:
+    """The optimizer that is asked for, as a function of the tensors it changes.
+
+    Raises:
+        SettingError: there is no such class, its arguments do not fit, or it cannot work from gradients alone.
+    """
+    cls = find_class(option.target, torch.optim.Optimizer, "optimizer._target_")
+    if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise SettingError(f"optimizer._target_={option.target} measures the objective itself", repair="optimizer=sgd")
+    try:
+        cls([torch.zeros(1, requires_grad=True)], **option.arguments)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{name}={value}" for name, value in option.arguments.items())
+        raise SettingError(f"optimizer: {option.target} does not take {given}: {error}") from error
+    return partial(cls, **option.arguments)
+
+
+def build_start(option: options.Noise, seed: int, facts: ModelFacts, constraints: Sequence[Constraint]) -> Tensor:
+    """The start `(channel, time, height, width)` on the CPU: noise under the constraints, or a saved stimulus as it is.
+
+    Raises:
+        SettingError: a file cannot be used, or a constraint does not fit the model.
+    """
+    field = (len(facts.channels), option.frames, facts.height, facts.width)
+    if option.file is not None:
+        return read_stimulus(Path(option.file).expanduser(), field)
+    return apply_constraints(random_stimulus(field, seed, option.mean, option.std), constraints)
+
+
+def plan_run(settings: Settings, retina: Retina, device: torch.device) -> Plan:
+    """Build everything that one run needs.
+
+    Raises:
+        SettingError: a setting does not fit the model.
+        ModelError: the model cannot be used.
+    """
+    facts = retina.facts
+    session = choose_session(facts, settings.session)
+    constraints = [build_constraint(name, option) for name, option in settings.constraint.items()]
+    builder = ObjectiveBuilder(retina, session, build_reducer(settings.reducer))
+    objective = builder.build(settings.objective)
+    optimizer, stopper = build_optimizer(settings.optimizer), build_stopper(settings.stopper)
+    penalties = [build_penalty(name, option) for name, option in settings.penalty.items()]
+    response_frames = probe(retina, session, settings.stimulus.frames, device)
+    window = objective.window(response_frames)
+    start = build_start(settings.stimulus, settings.seed, facts, constraints).to(device)
+    keep: Keep = "best" if settings.keep == "best" else "last"
+    problem = Problem(start, objective, optimizer, stopper, constraints, penalties, keep)
+    neurons = objective.neurons()
+    return Plan(settings, retina, session, problem, window, neurons or tuple(range(facts.sessions[session])))
