@@ -1,0 +1,517 @@
+"""A checkpoint arrives whole or not at all, from a real server that does all that servers do wrong."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pooch
+import pytest
+
+from openretina_cli.errors import DownloadError, SettingError
+from openretina_cli.models.download import (
+    CACHE_VARIABLE,
+    CHUNK_BYTES,
+    RemoteCheckpoint,
+    cache_directory,
+    checkpoint_directory,
+    fetch,
+    is_complete,
+)
+
+SEEDS = (0, 1000)
+# Larger than one piece of a download, so that an answer can break in the middle.
+CONTENTS = {
+    name.format(seed): content * (3 * CHUNK_BYTES // len(content)) + str(seed).encode()
+    for seed in SEEDS
+    for name, content in {
+        "config_{:05d}.yaml": b"layers: 2\n",
+        "data_info_{:05d}.pkl": b"\x80\x04}.",
+        "state_dict_{:05d}.pth.tar": b"PK\x03\x04" + bytes(range(256)),
+    }.items()
+}
+FIRST = "config_00000.yaml"
+WEIGHTS = "state_dict_00000.pth.tar"
+
+Behaviour = Callable[["Handler", bytes], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the server's behaviours for the file say: one per request, the last one for ever."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.close_connection = True
+        with self.server.counting:
+            behaviours = self.server.behaviours.get(name, [whole])
+            behave = behaviours[min(self.server.requests[name], len(behaviours) - 1)]
+            self.server.requests[name] += 1
+        with suppress(ConnectionError):  # a client may hang up, and some tests make it
+            behave(self, self.server.contents[name])
+
+    def head(self, length: int | None, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+def whole(handler: Handler, content: bytes) -> None:
+    handler.head(len(content), Content_Type="application/octet-stream")
+    handler.wfile.write(content)
+
+
+def truncating(handler: Handler, content: bytes) -> None:
+    handler.head(len(content))
+    handler.wfile.write(content[: len(content) // 2])
+
+
+def stalling(handler: Handler, content: bytes) -> None:
+    truncating(handler, content)
+    handler.wfile.flush()
+    handler.server.released.wait(30)
+
+
+def silent(handler: Handler, content: bytes) -> None:
+    handler.server.released.wait(30)
+
+
+def unmeasured(handler: Handler, content: bytes) -> None:
+    handler.head(None, Connection="close")
+    handler.wfile.write(content)
+
+
+def empty(handler: Handler, content: bytes) -> None:
+    handler.head(0)
+
+
+def compressed(handler: Handler, content: bytes) -> None:
+    packed = gzip.compress(content)
+    handler.head(len(packed), Content_Encoding="gzip")
+    handler.wfile.write(packed)
+
+
+def compressed_where_welcome(handler: Handler, content: bytes) -> None:
+    welcome = "gzip" in handler.headers.get("Accept-Encoding", "")
+    (compressed if welcome else whole)(handler, content)
+
+
+def chunked(handler: Handler, content: bytes) -> None:
+    chunked_truncating(handler, content)
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def chunked_truncating(handler: Handler, content: bytes) -> None:
+    handler.head(None, Transfer_Encoding="chunked")
+    handler.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+
+
+def status(code: int) -> Behaviour:
+    def behave(handler: Handler, content: bytes) -> None:
+        page = b"<html>an error</html>"
+        handler.head(len(page), code, Content_Type="text/html")
+        handler.wfile.write(page)
+
+    return behave
+
+
+def page(text: bytes, kind: str) -> Behaviour:
+    def behave(handler: Handler, content: bytes) -> None:
+        handler.head(len(text), Content_Type=kind)
+        handler.wfile.write(text)
+
+    return behave
+
+
+def meeting(others: threading.Barrier) -> Behaviour:
+    """Answers nobody before all have asked, so that the downloads really overlap."""
+
+    def behave(handler: Handler, content: bytes) -> None:
+        others.wait(30)
+        whole(handler, content)
+
+    return behave
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the contents at any path on this machine, and counts the requests for each file."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.contents = dict(CONTENTS)
+        self.behaviours: dict[str, list[Behaviour]] = {}
+        self.requests: Counter[str] = Counter()
+        self.counting = threading.Lock()
+        self.released = threading.Event()
+
+    @property
+    def remote(self) -> RemoteCheckpoint:
+        return RemoteCheckpoint.ensemble("test_ensemble", f"http://127.0.0.1:{self.server_port}/a/folder/", SEEDS)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.released.set()
+        running.shutdown()
+        thread.join()
+
+
+class Fetcher:
+    """`fetch` into the test's folder, with waits that are recorded and not waited."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+        self.waits: list[float] = []
+
+    def __call__(self, remote: RemoteCheckpoint, **keywords: Any) -> Path:
+        return fetch(remote, self.cache, **{"sleep": self.waits.append, **keywords})
+
+
+@pytest.fixture
+def fetcher(tmp_path: Path) -> Fetcher:
+    return Fetcher(tmp_path / "a cache" / "for tests")
+
+
+def assert_whole(folder: Path, contents: dict[str, bytes] = CONTENTS) -> None:
+    """All files, their records, and nothing else."""
+    assert {path.name for path in folder.iterdir()} == {*contents, *(f"{name}.sha256" for name in contents)}
+    for name, content in contents.items():
+        assert (folder / name).read_bytes() == content
+        assert (folder / f"{name}.sha256").read_text() == f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+
+
+def assert_nothing_torn(folder: Path, missing: str) -> None:
+    """The failed file has left nothing; what is there is whole."""
+    names = {path.name for path in folder.iterdir()}
+    assert missing not in names
+    assert names <= {*CONTENTS, *(f"{name}.sha256" for name in CONTENTS)}
+    for name in names & set(CONTENTS):
+        assert (folder / name).read_bytes() == CONTENTS[name]
+
+
+def assert_helpful(error: pytest.ExceptionInfo[DownloadError], *words: str) -> None:
+    text = str(error.value)
+    assert text.isprintable()
+    assert error.value.exit_code == 1
+    for word in words:
+        assert word in text
+
+
+# --- where
+
+
+def test_ensemble_has_the_published_layout() -> None:
+    remote = RemoteCheckpoint.ensemble("hoefling_2024", "https://host/folder/", (0, 1000, 2000, 3000, 4000))
+    assert len(remote.files) == 15
+    assert remote.files[:3] == ("config_00000.yaml", "data_info_00000.pkl", "state_dict_00000.pth.tar")
+    assert remote.files[-1] == "state_dict_04000.pth.tar"
+    assert remote.url_of(remote.files[0]) == "https://host/folder/config_00000.yaml"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc/passwd", "C:\\x", ".hidden", "a\n", "a b", "~"])
+def test_names_that_could_leave_the_cache_are_refused(name: str) -> None:
+    with pytest.raises(SettingError):
+        RemoteCheckpoint("test", "https://host/", (name,))
+    with pytest.raises(SettingError):
+        RemoteCheckpoint(name, "https://host/", ("file",))
+
+
+@pytest.mark.parametrize("url", ["", "host/folder", "ftp://host/", "file:///etc/", "https://", "http:///folder"])
+def test_urls_that_are_no_web_address_are_refused(url: str) -> None:
+    with pytest.raises(SettingError):
+        RemoteCheckpoint("test", url, ("file",))
+
+
+def test_cache_directory_is_the_users_or_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    assert cache_directory() == tmp_path
+    monkeypatch.setenv(CACHE_VARIABLE, "~/models")
+    assert cache_directory() == Path.home() / "models"
+    for unset in (lambda: monkeypatch.setenv(CACHE_VARIABLE, ""), lambda: monkeypatch.delenv(CACHE_VARIABLE)):
+        unset()
+        assert cache_directory() == Path(pooch.os_cache("openretina"))
+
+
+def test_two_places_never_share_a_folder(tmp_path: Path) -> None:
+    original = RemoteCheckpoint("name", "https://host/folder/", ("file",))
+    mirror = RemoteCheckpoint("name", "https://mirror/folder/", ("file",))
+    assert checkpoint_directory(original, tmp_path).parent == tmp_path
+    assert checkpoint_directory(original, tmp_path) != checkpoint_directory(mirror, tmp_path)
+    without_slash = RemoteCheckpoint("name", "https://host/folder", ("file",))
+    assert checkpoint_directory(original, tmp_path) == checkpoint_directory(without_slash, tmp_path)
+
+
+# --- what works
+
+
+def test_all_files_arrive_and_are_recorded(server: Server, fetcher: Fetcher, capfd: pytest.CaptureFixture[str]) -> None:
+    assert not is_complete(server.remote, fetcher.cache)
+    folder = fetcher(server.remote)
+    assert folder == checkpoint_directory(server.remote, fetcher.cache)
+    assert is_complete(server.remote, fetcher.cache)
+    assert_whole(folder)
+    assert capfd.readouterr() == ("", "")
+    assert pooch.get_logger().filters == []
+
+
+def test_cache_comes_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    assert_whole(fetch(server.remote))
+    assert is_complete(server.remote)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_files_are_as_readable_as_their_folder(server: Server, fetcher: Fetcher) -> None:
+    folder = checkpoint_directory(server.remote, fetcher.cache)
+    for mode in (0o755, 0o700):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(mode)
+        fetcher(server.remote)
+        assert {(folder / name).stat().st_mode & 0o777 for name in CONTENTS} == {mode & 0o666}
+        for path in folder.iterdir():
+            path.unlink()
+
+
+def test_a_complete_folder_needs_no_server(server: Server, fetcher: Fetcher) -> None:
+    fetcher(server.remote)
+    server.requests.clear()
+    assert_whole(fetcher(server.remote))
+    assert not server.requests
+
+
+def test_only_missing_files_are_requested(server: Server, fetcher: Fetcher) -> None:
+    folder = fetcher(server.remote)
+    (folder / WEIGHTS).unlink()
+    server.requests.clear()
+    assert_whole(fetcher(server.remote))
+    assert server.requests == {WEIGHTS: 1}
+
+
+def test_files_copied_without_their_records_are_recorded(server: Server, fetcher: Fetcher) -> None:
+    folder = checkpoint_directory(server.remote, fetcher.cache)
+    folder.mkdir(parents=True)
+    for name, content in CONTENTS.items():
+        (folder / name).write_bytes(content)
+    assert_whole(fetcher(server.remote))
+    assert not server.requests
+
+
+def test_progress_is_reported_from_nothing_to_all(server: Server, fetcher: Fetcher) -> None:
+    server.behaviours = {FIRST: [compressed_where_welcome], WEIGHTS: [chunked]}
+    heard: dict[str, list[tuple[int, int | None, int, int]]] = {}
+    fetcher(server.remote, report=lambda file, *numbers: heard.setdefault(file, []).append(numbers))
+    assert list(heard) == list(server.remote.files)
+    for index, (name, steps) in enumerate(heard.items()):
+        size = len(CONTENTS[name])
+        done = [step[0] for step in steps]
+        assert done == sorted(done)
+        assert (done[0], done[-1]) == (0, size)
+        assert len(done) > 3
+        assert {step[1:] for step in steps} == {(None if name == WEIGHTS else size, index, len(CONTENTS))}
+
+
+@pytest.mark.parametrize("behaviour", [chunked, compressed])
+def test_other_honest_ways_to_send_a_file_work(server: Server, fetcher: Fetcher, behaviour: Behaviour) -> None:
+    server.behaviours = {name: [behaviour] for name in CONTENTS}
+    assert_whole(fetcher(server.remote))
+
+
+@pytest.mark.parametrize("failing", [status(500), status(503), status(429), truncating, chunked_truncating, empty])
+def test_a_passing_failure_is_tried_again(server: Server, fetcher: Fetcher, failing: Behaviour) -> None:
+    server.behaviours[WEIGHTS] = [failing, failing, whole]
+    assert_whole(fetcher(server.remote))
+    assert server.requests[WEIGHTS] == 3
+    assert fetcher.waits == [1, 2]
+
+
+@pytest.mark.parametrize("failing", [silent, stalling])
+def test_a_server_that_stalls_is_tried_again(server: Server, fetcher: Fetcher, failing: Behaviour) -> None:
+    server.behaviours[WEIGHTS] = [failing, whole]
+    # On a busy machine an honest answer may take longer than 0.2 s too, so there are attempts to spare.
+    assert_whole(fetcher(server.remote, timeout=(5, 0.2), attempts=10))
+    assert server.requests[WEIGHTS] >= 2
+    assert fetcher.waits
+
+
+# --- what does not
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words", "requests"),
+    [
+        (status(500), "500 Internal Server Error", 3),
+        (truncating, "", 3),
+        (chunked_truncating, "broke off", 3),
+        (empty, "cut off after 0", 3),
+        (status(404), "404 Not Found", 1),
+        (status(403), "403 Forbidden", 1),
+        (unmeasured, "does not say how long", 1),
+        (page(b"hello", "text/html; charset=utf-8"), "a web page", 1),
+        (page(b"\n<!DOCTYPE html><title>Log in</title>", "text/plain"), "a web page or note", 1),
+        (page(b"/annex/objects/MD5-s10--d41d8cd9", "text/plain"), "a web page or note", 1),
+    ],
+)
+def test_a_lasting_failure_is_one_line_and_tears_nothing(
+    server: Server, fetcher: Fetcher, behaviour: Behaviour, words: str, requests: int
+) -> None:
+    server.behaviours[WEIGHTS] = [behaviour]
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    url = server.remote.url_of(WEIGHTS)
+    assert_helpful(error, url, words, "openretina models fetch test_ensemble", CACHE_VARIABLE, str(fetcher.cache))
+    assert server.requests[WEIGHTS] == requests
+    assert_nothing_torn(checkpoint_directory(server.remote, fetcher.cache), WEIGHTS)
+    assert not is_complete(server.remote, fetcher.cache)
+    server.behaviours.clear()
+    assert_whole(fetcher(server.remote))
+
+
+@pytest.mark.parametrize("behaviour", [silent, stalling])
+def test_a_server_that_always_stalls_is_given_up(server: Server, fetcher: Fetcher, behaviour: Behaviour) -> None:
+    server.behaviours = {name: [behaviour] for name in CONTENTS}
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote, timeout=(5, 0.2))
+    assert_helpful(error, server.remote.url_of(FIRST), "127.0.0.1 stopped answering")
+    assert server.requests == {FIRST: 3}
+    assert list(checkpoint_directory(server.remote, fetcher.cache).iterdir()) == []
+
+
+def test_no_server_at_all(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    remote = RemoteCheckpoint("test_ensemble", f"http://127.0.0.1:{port}/", ("file",))
+    with pytest.raises(DownloadError) as error:
+        fetcher(remote, attempts=2)
+    assert_helpful(error, "no connection to 127.0.0.1", "openretina models fetch test_ensemble")
+    assert fetcher.waits == [1]
+
+
+def test_a_proxy_is_respected(server: Server, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    remote = RemoteCheckpoint.ensemble("test_ensemble", "http://host.invalid/folder", SEEDS)
+    assert_whole(fetcher(remote))
+
+
+def test_a_file_that_has_changed_at_its_source_is_refused(server: Server, fetcher: Fetcher) -> None:
+    folder = fetcher(server.remote)
+    (folder / WEIGHTS).unlink()
+    server.contents[WEIGHTS] = b"PK\x03\x04 other weights"
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    digests = [hashlib.sha256(content).hexdigest() for content in (CONTENTS[WEIGHTS], server.contents[WEIGHTS])]
+    assert_helpful(error, WEIGHTS, *digests, f"delete {folder}")
+    assert_nothing_torn(folder, WEIGHTS)
+    for path in folder.iterdir():
+        path.unlink()
+    assert_whole(fetcher(server.remote), server.contents)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 other weights"])
+def test_a_file_that_has_changed_on_this_machine_is_refused(server: Server, fetcher: Fetcher, damage: bytes) -> None:
+    folder = fetcher(server.remote)
+    server.requests.clear()
+    (folder / WEIGHTS).write_bytes(damage)
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, str(folder / WEIGHTS), hashlib.sha256(damage).hexdigest(), f"delete {folder}")
+    assert not server.requests
+
+
+def test_a_damaged_record_is_refused(server: Server, fetcher: Fetcher) -> None:
+    folder = fetcher(server.remote)
+    (folder / f"{WEIGHTS}.sha256").write_bytes(b"\xff\x1b[2J\n")
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, f"delete {folder}")
+
+
+def test_a_cache_that_cannot_be_used_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadError) as error:
+        fetch(server.remote, tmp_path / "file")
+    assert_helpful(error, str(tmp_path / "file"), CACHE_VARIABLE)
+
+
+def test_an_interrupted_download_leaves_nothing(server: Server, fetcher: Fetcher) -> None:
+    def interrupt(file: str, done: int, *_: object) -> None:
+        if file == WEIGHTS and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetcher(server.remote, report=interrupt)
+    assert_nothing_torn(checkpoint_directory(server.remote, fetcher.cache), WEIGHTS)
+    assert_whole(fetcher(server.remote))
+
+
+# --- many at once
+
+
+def test_threads_that_fetch_at_once_agree(server: Server, fetcher: Fetcher, capfd: pytest.CaptureFixture[str]) -> None:
+    server.behaviours[FIRST] = [meeting(threading.Barrier(2))]
+    folders: list[Path] = []
+    threads = [threading.Thread(target=lambda: folders.append(fetcher(server.remote))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(folders) == 2
+    assert server.requests[FIRST] == 2
+    assert_whole(folders[0])
+    assert capfd.readouterr() == ("", "")
+    assert pooch.get_logger().filters == []
+
+
+def test_processes_that_fetch_at_once_agree(server: Server, tmp_path: Path) -> None:
+    server.behaviours[FIRST] = [meeting(threading.Barrier(2))]
+    program = (
+        "from openretina_cli.models.download import RemoteCheckpoint, fetch\n"
+        f"print(fetch(RemoteCheckpoint.ensemble('test_ensemble', {server.remote.url!r}, {SEEDS!r})))"
+    )
+    environment = {**os.environ, CACHE_VARIABLE: str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    fetching = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    printed, complained = zip(*[process.communicate(timeout=60) for process in fetching], strict=True)
+    assert [process.returncode for process in fetching] == [0, 0]
+    assert complained == ("", "")  # here pooch's own logger would be seen; under pytest it would not
+    assert printed == (f"{checkpoint_directory(server.remote, tmp_path)}\n",) * 2
+    assert server.requests[FIRST] == 2
+    assert_whole(Path(printed[0].strip()))
+
+
+def test_records_are_read_by_sha256sum(server: Server, fetcher: Fetcher) -> None:
+    folder = fetcher(server.remote)
+    for name in CONTENTS:
+        assert re.fullmatch(rf"[0-9a-f]{{64}}  {re.escape(name)}\n", (folder / f"{name}.sha256").read_text())
+
+
+def test_downloading_does_not_import_torch() -> None:
+    program = "import sys, openretina_cli.models.download; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
