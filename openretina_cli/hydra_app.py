@@ -7,20 +7,25 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import version
 from hydra._internal import hydra as hydra_internals
 from hydra._internal import utils as hydra_utils
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.location import config_directory
-from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.config.options import LISTS
+from openretina_cli.config.settings import GROUPS, Settings, read_settings
+from openretina_cli.config.values import spelt
 from openretina_cli.console import RunConsole, make_console
 from openretina_cli.errors import RunError, SettingError
 
@@ -28,11 +33,43 @@ VERSION_BASE = "1.3"
 CONFIG_NAME = "optimize"
 
 
+def _refuse_flag(message: str) -> NoReturn:
+    raise SettingError(message, repair="openretina optimize --help")
+
+
 def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     parser = hydra_utils.get_args_parser()
     parser.prog = "openretina optimize"
+    parser.error = _refuse_flag  # type: ignore[method-assign]  # argparse prints its usage, and exits
     # intermixed: flags may stand between overrides, as in `seed=1 -m neuron=1,2`
     return parser.parse_intermixed_args(list(argv)), parser
+
+
+def _check_override(override: Override, sweeps: bool) -> None:
+    """Refuse what Hydra would let pass, or refuse without naming it.
+
+    Raises:
+        SettingError: a group is given something that is no option, or one run several values.
+    """
+    text, group = str(override.input_line), override.key_or_group
+    if not group:
+        raise SettingError(f"cannot read {text}", expected="KEY=VALUE")
+    if override.is_sweep_override():
+        if not sweeps:
+            raise SettingError(f"{text} means several runs", repair=f"-m {text}, or a list in brackets for one run")
+        return
+    value = override.value()
+    if group not in GROUPS or override.is_delete() or isinstance(value, (str, dict)):
+        return
+    if group not in LISTS:
+        raise SettingError(f"{group}={spelt(value)} chooses no option", expected=f"one, such as {group}=NAME")
+    if not isinstance(value, list):
+        raise SettingError(f"{group}={spelt(value)} chooses no option", expected=f"a list, or {group}=[] for none")
+
+
+def _check_overrides(overrides: Sequence[str], sweeps: bool) -> None:
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        _check_override(override, sweeps)
 
 
 def _search_path(args: argparse.Namespace) -> Any:
@@ -42,7 +79,8 @@ def _search_path(args: argparse.Namespace) -> Any:
         extra = Path(args.config_dir).absolute()
         if not extra.is_dir():
             raise SettingError(f"--config-dir {args.config_dir} is no folder", expected="a folder with YAML files")
-        path.append(provider="command-line", path=f"file://{extra}")
+        anchor = SearchPathQuery(provider="schema")  # Hydra wants its schemas last
+        path.prepend(provider="command-line", path=f"file://{extra}", anchor=anchor)
     return path
 
 
@@ -63,7 +101,9 @@ def compose_settings(overrides: Sequence[str]) -> Settings:
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
     """
     version.setbase(VERSION_BASE)
-    return read_settings(_without_hydra(_compose(_arguments(overrides)[0])))
+    args, _ = _arguments(overrides)
+    _check_overrides(args.overrides, sweeps=False)
+    return read_settings(_without_hydra(_compose(args)))
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
@@ -198,7 +238,9 @@ def optimize(argv: Sequence[str]) -> None:
     version.setbase(VERSION_BASE)
     args, parser = _arguments(argv)
     asks_hydra = (args.cfg, args.info, args.multirun, args.hydra_help, args.shell_completion, args.resolve)
-    sweeps = any(override.replace(" ", "") == "hydra.mode=MULTIRUN" for override in args.overrides)
+    sweeps = args.multirun or any(text.replace(" ", "") == "hydra.mode=MULTIRUN" for text in args.overrides)
+    if not args.shell_completion:
+        _check_overrides(args.overrides, sweeps)
     if any(asks_hydra) or sweeps or args.experimental_rerun:
         _hand_to_hydra(args, parser)
     else:

@@ -95,7 +95,7 @@ class EnsembleDownload(EnsembleOption):
 class TorchModule(StimulusFacts):
     """A module of the user's own."""
 
-    module: Any = _required("'{_target_: my_package.MyRetina}'")
+    module: Any = MISSING
     weights: str | None = None
     height: int = _required("18")
     width: int = _required("16")

@@ -1,0 +1,40 @@
+# Everything sets itself up: only Python 3.10 or newer and make are needed.
+PYTHON ?= python3
+# The version the project is tested with; TORCH="torch==2.4.1" or a CPU index of your own also do.
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint format bench wheel clean
+demo: $(READY)  ## optimise one neuron of a small ensemble, offline
+	$(BIN)/openretina optimize model=ensemble_directory model.path=tests/data/ensemble neuron=42
+
+test: $(READY)  ## lint, types, tests
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## how long help, errors and a small run take
+	$(BIN)/python tests/benchmarks/startup.py
+
+wheel: $(READY)  ## build the wheel, install it in an empty environment, run it from another folder
+	sh tests/check_wheel.sh "$(PYTHON)" "$(TORCH)"
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,99 @@
+"""The walls of design: data falls from the top floor to the ground, and imports point down."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "openretina_cli"
+
+FLOORS = {
+    "errors": 0,
+    "config": 1,
+    "models": 1,
+    "optimization": 1,
+    "artifacts": 1,
+    "simulation": 1,
+    "build": 2,
+    "pipeline": 2,
+    "sweep": 3,
+    "console": 3,
+    "help_text": 4,
+    "hydra_errors": 4,
+    "hydra_app": 4,
+    "models_verb": 4,
+    "cli": 5,
+    "__main__": 6,
+}
+"""The floor of every room; a room may import from lower floors only."""
+
+NEIGHBOURS = {
+    ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
+    ("pipeline", "build"),
+    ("models_verb", "hydra_app"),
+    ("models_verb", "help_text"),
+}
+"""Arrows on one floor that are meant."""
+
+WITHOUT_TORCH = ["cli", "errors", "console", "help_text", "hydra_errors", "hydra_app", "models_verb", "config"]
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _is_type_checking(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports(path: Path) -> list[str]:
+    """The modules that a file imports when it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and _is_type_checking(node)
+        for child in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+            found += [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "openretina_cli" else []
+    return found
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    here = room(path)
+    assert here in FLOORS, f"say on which floor {here} is"
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] != "openretina_cli" or len(parts) < 2 or parts[1] == here:
+            continue
+        assert FLOORS[parts[1]] < FLOORS[here] or (here, parts[1]) in NEIGHBOURS, f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_console_prints(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_help_and_settings_name_no_torch_at_the_top_of_a_file(name: str) -> None:
+    files = sorted((PACKAGE / name).rglob("*.py")) if (PACKAGE / name).is_dir() else [PACKAGE / f"{name}.py"]
+    for path in files:
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        names = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
+        assert not [found for found in names if found.split(".")[0] == "torch"], path
