@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -64,7 +64,8 @@ class RunConsole:
             self._file = file
             return
         if self._progress is None:
-            self._start(Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=self.console))
+            columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn())
+            self._start(Progress(*columns, console=self.console), total)
         self._update(description, done, total)
 
     def begin(self, titles: Sequence[str], facts: ModelFacts, device: str, iterations: int) -> None:
@@ -76,8 +77,9 @@ class RunConsole:
         if facts.note:
             self.console.print(Text(facts.note, style="yellow"))
         if self.console.is_terminal:
-            columns = (TextColumn("iteration {task.completed:.0f}/{task.total:.0f}"), BarColumn(), TimeElapsedColumn())
-            self._start(Progress(*columns, TextColumn("{task.description}"), console=self.console, transient=True))
+            columns = (TextColumn("iteration"), MofNCompleteColumn(), BarColumn(30), TimeElapsedColumn())
+            bar = Progress(*columns, TextColumn("{task.description}"), console=self.console, transient=True)
+            self._start(bar, iterations)
 
     def step(self, run: int, step: Step) -> None:
         """Move the bar."""
@@ -101,9 +103,9 @@ class RunConsole:
         table.add_row(Text("folder", style="dim"), Text(str(folder), overflow="fold", style="bold"))
         self.console.print(table)
 
-    def _start(self, progress: Progress) -> None:
+    def _start(self, progress: Progress, total: float | None) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=None)
+        self._task = progress.add_task("", total=total)
         progress.start()
 
     def _update(self, description: str, completed: float, total: float | None) -> None:

@@ -18,6 +18,7 @@ import torch
 from openretina_cli.artifacts import folder as names
 from openretina_cli.artifacts.tables import write_history, write_response, write_result, write_stimulus
 from openretina_cli.artifacts.view import RunView
+from openretina_cli.build.acceleration import accelerate
 from openretina_cli.build.model import build_model, choose_device
 from openretina_cli.build.problem import Plan, plan_run
 from openretina_cli.config.options import Output
@@ -28,6 +29,10 @@ from openretina_cli.optimization.loop import Outcome, optimize_stack
 from openretina_cli.optimization.stopper import Step
 
 log = logging.getLogger(__name__)
+
+CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
+"""Runs in one stack, by device. On the CPU the activations of 16 runs of the published model still fit its caches:
+1 run took 4.5 ms per iteration, 8 runs 2.4 ms each, 16 runs 2.35, 32 runs 3.1. GPUs want more; that is a guess."""
 
 
 class Reporter(Protocol):
@@ -94,6 +99,14 @@ def _view(plan: Plan, outcome: Outcome) -> RunView:
     )
 
 
+def _optimize_in_chunks(plans: Sequence[Plan], size: int, reporter: Reporter) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for first in range(0, len(plans), size):
+        chunk = [plan.problem for plan in plans[first : first + size]]
+        outcomes += optimize_stack(chunk, lambda run, step, first=first: reporter.step(first + run, step))  # type: ignore[misc]  # a default argument binds the loop's variable
+    return outcomes
+
+
 def solve(batch: Sequence[Settings], reporter: Reporter) -> list[Solved]:
     """Solve runs that share their model as one stack.
 
@@ -108,12 +121,12 @@ def solve(batch: Sequence[Settings], reporter: Reporter) -> list[Solved]:
     started = time.perf_counter()
     device = choose_device(first.device)
     retina = build_model(first.model, first.stimulus.frames, device, reporter.download)
-    plans = [plan_run(settings, retina, device) for settings in batch]
+    plans = accelerate([plan_run(settings, retina, device) for settings in batch])
     iterations = max(plan.problem.stopper.max_iterations for plan in plans)
     reporter.begin([title_of(plan) for plan in plans], retina.facts, str(device), iterations)
     for plan in plans:
         log.info("%s on %s, until %r", title_of(plan), device, plan.problem.stopper)
-    outcomes = optimize_stack([plan.problem for plan in plans], reporter.step)
+    outcomes = _optimize_in_chunks(plans, CHUNK[device.type], reporter)
     seconds = time.perf_counter() - started
     return [
         Solved(plan, outcome, _view(plan, outcome), device, seconds, len(batch))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -144,6 +147,26 @@ def test_the_console_is_plain_when_it_is_no_terminal(openretina: Command, tmp_pa
     assert lines[0].startswith("optimizing ensemble, session 3_ventral1_20201021: increase neuron 42")
     assert len(lines) < 12
     assert done.stderr == ""
+
+
+def test_a_terminal_shows_a_live_bar_and_a_closing_table(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "openretina_cli", "optimize", *ONE_MEMBER, f"out={tmp_path / 'run'}"]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        # on Linux, reading a terminal whose other side was closed is an error
+        with contextlib.suppress(OSError):
+            while chunk := os.read(controller, 4096):
+                shown += chunk
+    os.close(controller)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert process.returncode == 0, text
+    assert "2/2" in text
+    assert "objective" in text
+    assert "norm" in text
+    assert str(tmp_path) in text.replace("\r\n", "")
 
 
 def test_a_finished_run_is_not_made_again_unless_asked(openretina: Command, tmp_path: Path) -> None:

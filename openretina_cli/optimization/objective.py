@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -45,6 +46,12 @@ class AbstractObjective:
     def scores_responses(self) -> bool:
         """Whether the objective is written as `score(response)`, so that runs can share a call of the model."""
         return type(self).forward is AbstractObjective.forward
+
+    def on(self, model: Model) -> AbstractObjective:
+        """The same objective, asked of another model of the same session."""
+        moved = copy.copy(self)
+        moved._model = model
+        return moved
 
     def respond(self, stimuli: Tensor) -> Tensor:
         """Responses `(batch, time, neuron)` to stimuli `(batch, channel, time, height, width)`."""
@@ -232,6 +239,10 @@ class WeightedSumObjective(AbstractObjective):
         first = terms[0][1]
         super().__init__(first.model, first.data_key)
         self._terms = tuple(terms)
+
+    def on(self, model: Model) -> WeightedSumObjective:
+        """The same sum, asked of another model of the same session."""
+        return WeightedSumObjective([(weight, term.on(model)) for weight, term in self._terms])
 
     @property
     def scores_responses(self) -> bool:

@@ -1,0 +1,76 @@
+"""Lets runs ask the fast form of their model, where it has one, without knowing that they do."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from openretina_cli.build.problem import Plan
+from openretina_cli.models.fast import FastRetina, fast_form
+
+Window = tuple[int, int]
+
+
+class WindowedModel:
+    """A fast form behind the interface of the full model.
+
+    Frames and neurons that were not asked for are NaN, so that an objective which looks at one by mistake is not
+    finite, instead of wrong.
+
+    Args:
+        fast: the fast form.
+        neurons: the neurons it answers for.
+        window: the response frames `[start, stop)` it answers for.
+        shape: response frames and neurons of the full model.
+    """
+
+    def __init__(self, fast: FastRetina, neurons: Sequence[int], window: Window, shape: tuple[int, int]) -> None:
+        self.fast = fast
+        self.neurons = list(neurons)
+        self.window = slice(*window)
+        self.shape = shape
+
+    def __call__(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
+        """Responses `(batch, time, neuron)` to stimuli `(batch, channel, time, height, width)`; see the class."""
+        del data_key  # a fast form is made for one session
+        known: Tensor = self.fast(stimulus)
+        if known.shape[1:] == self.shape:
+            return known
+        response = stimulus.new_full((len(stimulus), *self.shape), math.nan)
+        response[:, self.window, self.neurons] = known
+        return response
+
+
+def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedModel | None:
+    """One fast form that serves runs of one session, stimulus length and window."""
+    first = plans[0]
+    total = first.retina.facts.sessions[first.session]
+    neurons = sorted({neuron for plan in plans for neuron in plan.neurons})
+    fast = fast_form(first.retina, first.session, neurons, frames, window)
+    if fast is None:
+        return None
+    return WindowedModel(fast, neurons, window, (frames - first.retina.facts.lag, total))
+
+
+def accelerate(plans: Sequence[Plan]) -> list[Plan]:
+    """Move runs onto the fast form of their model; runs that have none, or call the model themselves, stay."""
+    groups: dict[tuple[str, int, Window], list[int]] = defaultdict(list)
+    for index, plan in enumerate(plans):
+        if plan.problem.objective.scores_responses:
+            frames = plan.problem.stimulus.shape[1]
+            window = plan.window or (0, frames - plan.retina.facts.lag)
+            groups[plan.session, frames, window].append(index)
+    moved = list(plans)
+    for (_, frames, window), indices in groups.items():
+        model = _windowed([plans[index] for index in indices], frames, window)
+        if model is None:
+            continue
+        for index in indices:
+            problem = plans[index].problem
+            faster = replace(problem, objective=problem.objective.on(model))
+            moved[index] = replace(plans[index], problem=faster)
+    return moved

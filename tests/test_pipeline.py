@@ -1,0 +1,105 @@
+"""Batches: many runs share a model, its fast form and a stack, and none of them can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+
+from openretina_cli.build.acceleration import WindowedModel, accelerate
+from openretina_cli.build.model import build_model
+from openretina_cli.build.problem import Plan, plan_run
+from openretina_cli.config.settings import Settings
+from openretina_cli.hydra_app import compose_settings
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.optimization.stopper import Step
+from openretina_cli.pipeline import Solved, result_of, solve
+
+MODEL = ("model=ensemble_directory", f"model.path={DATA / 'ensemble'}", "model.members=[0,1]", "device=cpu")
+CPU = torch.device("cpu")
+
+
+class Silent:
+    """A reporter that only counts."""
+
+    def __init__(self) -> None:
+        self.steps: dict[int, int] = {}
+
+    def download(self, file: str, done: int, total: int | None, index: int, count: int, /) -> None: ...
+
+    def begin(self, titles: Sequence[str], facts: ModelFacts, device: str, iterations: int) -> None: ...
+
+    def step(self, run: int, step: Step) -> None:
+        self.steps[run] = self.steps.get(run, 0) + 1
+
+    def write(self) -> None: ...
+
+
+def settings(*overrides: str) -> Settings:
+    return compose_settings([*MODEL, "stopper.max_iterations=5", *overrides])
+
+
+BATCH = [
+    ["neuron=3"],
+    ["neuron=3", "seed=1"],
+    ["neuron=[7,8]", "objective=mdi"],
+    ["neuron=5", "session=1_ventral1_20201021"],
+    ["neuron=9", "reducer=mean", "constraint=[norm_and_range]", "stimulus.norm=30"],
+    ["objective=sparse", "penalty=[range]", "optimizer=adam"],
+    ["objective=discriminative", "objective.on=[0,1]", "objective.off=[[2],[3,4]]", "keep=best"],
+    ["neuron=11", "stopper=early", "stopper.max_iterations=8", "stopper.patience=2", "stopper.min_delta=1"],
+    ["neuron=12", "reducer=max", "constraint=[norm,temporal_lowpass,range]"],
+]
+
+
+def test_runs_of_a_batch_are_the_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openretina_cli.pipeline.CHUNK", {"cpu": 4})  # the batch takes three stacks
+    reporter = Silent()
+    together = solve([settings(*overrides) for overrides in BATCH], reporter)
+    assert sorted(reporter.steps) == list(range(len(BATCH)))
+    for run, overrides in zip(together, BATCH, strict=True):
+        (alone,) = solve([settings(*overrides)], Silent())
+        # float32 sums over a larger batch may be taken in another order, five steps amplify that a little
+        largest = np.abs(alone.view.stimulus).max()
+        assert np.abs(run.view.stimulus - alone.view.stimulus).max() < 1e-5 * largest, overrides
+        assert run.outcome.stop_reason == alone.outcome.stop_reason
+        assert len(run.outcome.history) == len(alone.outcome.history)
+
+
+def plans(*batch: list[str]) -> list[Plan]:
+    retina = build_model(settings().model, 50, CPU)
+    return [plan_run(settings(*overrides), retina, CPU) for overrides in batch]
+
+
+def test_runs_of_one_window_share_one_fast_form() -> None:
+    moved = accelerate(plans(["neuron=3"], ["neuron=9"], ["neuron=3", "reducer=mean"]))
+    models = [plan.problem.objective.model for plan in moved]
+    assert models[0] is models[1]
+    assert models[0] is not models[2]
+    assert all(isinstance(model, WindowedModel) for model in models)
+
+
+def test_the_fast_form_answers_for_what_was_asked_and_for_nothing_else() -> None:
+    (plan,) = plans(["neuron=9"])
+    (moved,) = accelerate([plan])
+    stimulus = plan.problem.stimulus[None]
+    full = plan.retina(stimulus, data_key=plan.session)
+    fast = moved.problem.objective.model(stimulus)
+    assert fast.shape == full.shape
+    assert bool(torch.isfinite(fast[:, 10:20, 9]).all())
+    assert int(torch.isfinite(fast).sum()) == 10
+    # float32 rounding of another order of summation
+    torch.testing.assert_close(fast[:, 10:20, 9], full[:, 10:20, 9], rtol=1e-5, atol=0)
+
+
+def test_a_result_says_what_was_run() -> None:
+    (solved,) = solve([settings("neuron=[4,2]")], Silent())
+    facts = result_of(solved)
+    assert isinstance(solved, Solved)
+    assert facts["neurons"] == [4, 2]
+    assert facts["window_response_frames"] == [10, 20]
+    assert facts["model"]["name"] == "ensemble"
+    assert len(facts["model"]["sha256"]) == 64
