@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +28,7 @@ from openretina_cli.config.options import LISTS
 from openretina_cli.config.settings import GROUPS, Settings, read_settings
 from openretina_cli.config.values import spelt
 from openretina_cli.console import RunConsole, make_console
-from openretina_cli.errors import RunError, SettingError
+from openretina_cli.errors import ArtifactError, RunError, SettingError
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "optimize"
@@ -56,7 +57,9 @@ def _check_override(override: Override, sweeps: bool) -> None:
         raise SettingError(f"cannot read {text}", expected="KEY=VALUE")
     if override.is_sweep_override():
         if not sweeps:
-            raise SettingError(f"{text} means several runs", repair=f"-m {text}, or a list in brackets for one run")
+            raise SettingError(
+                f"{text} means several runs", repair=f"-m {shlex.quote(text)}, or a list in brackets for one run"
+            )
         return
     value = override.value()
     if group not in GROUPS or override.is_delete() or isinstance(value, (str, dict)):
@@ -134,17 +137,21 @@ def _job(config: DictConfig, folder: RunFolder, stage: Path) -> Iterator[None]:
     """What Hydra sets up for a job: its own config, the run's log file, the provenance files."""
     before = HydraConfig.instance().cfg
     handlers, level = list(logging.root.handlers), logging.root.level
+    loud, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk is told by the files that matter
     try:
         _set_output_directory(config, stage)  # the log is written aside like everything else
-        configure_log(config.hydra.job_logging, config.hydra.verbose)
-        _set_output_directory(config, folder.path)
-        _write_provenance(config, stage)
+        with folder.explained(ArtifactError):
+            configure_log(config.hydra.job_logging, config.hydra.verbose)
+            _set_output_directory(config, folder.path)
+            _write_provenance(config, stage)
         logging.captureWarnings(True)
         yield
     finally:
         logging.captureWarnings(False)
         for handler in set(logging.root.handlers) - set(handlers):
-            handler.close()
+            with suppress(OSError):  # likewise
+                handler.close()
+        logging.raiseExceptions = loud
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
         HydraConfig.instance().cfg = before

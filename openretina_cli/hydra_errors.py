@@ -6,19 +6,21 @@ import traceback
 from pathlib import Path
 
 import yaml
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
-from openretina_cli.config.settings import closest
+from openretina_cli.config.location import config_directory
+from openretina_cli.config.settings import GROUPS, TOP_LEVEL, closest
 from openretina_cli.errors import SettingError
 
 
 def _missing_option(error: MissingConfigException) -> SettingError:
-    options = list(error.options or ())
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
     if not group:
-        return SettingError(_first_line(error))
+        return SettingError(_first_line(error, 1))
+    # of a list of options, such as constraint=[nrom], Hydra does not say what there is
+    options = error.options or sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
     if not options:
         return SettingError(f"{group}={option}: there is no config group {group}")
     return SettingError(f"{group}={option} is no option", expected=closest(option, options))
@@ -30,13 +32,17 @@ def _unknown_key(cause: OmegaConfBaseException) -> SettingError | None:
     parent = cause.parent_node
     if not key or not isinstance(parent, Container) or not hasattr(parent, "keys"):
         return None
-    names = [str(name) for name in parent if str(name) != "hydra"]
+    if key in GROUPS:  # a list from which nothing is chosen is not there
+        return SettingError(f"no {key} is chosen, so it has no settings", repair=f"{key}=[OPTION] first")
+    # the root leaves out the groups that are empty, and holds Hydra's own settings
+    names = [*TOP_LEVEL, *GROUPS] if key == str(cause.key) else [str(name) for name in parent if name != "kind"]
     return SettingError(f"{key} is no setting", expected=closest(str(cause.key), names))
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:2]) if lines else type(error).__name__
+def _first_line(error: BaseException, count: int = 2) -> str:
+    """The first lines of an error's text, as one."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:count]) if lines else type(error).__name__
 
 
 def _composition(error: BaseException) -> SettingError:
@@ -52,6 +58,13 @@ def _yaml(error: yaml.MarkedYAMLError) -> SettingError:
     return SettingError(f"{place}{error.problem}", expected="YAML")
 
 
+def _file_being_read(error: BaseException) -> str | None:
+    """The YAML file that Hydra was reading when it failed, which its errors do not tell."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "load_config"]
+    paths = [str(frame.f_locals["full_path"]) for frame in frames if "full_path" in frame.f_locals]
+    return paths[-1] if paths else None
+
+
 def _raised_in(error: BaseException, packages: tuple[str, ...]) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and any(package in Path(frames[-1].filename).parts for package in packages)
@@ -64,10 +77,14 @@ def explain(error: Exception) -> SettingError | None:
         if isinstance(chained, yaml.MarkedYAMLError):
             return _yaml(chained)
         chained = chained.__cause__ or chained.__context__
+    if isinstance(error, OverrideParseException):
+        return SettingError(f"cannot read {error.override}", expected="KEY=VALUE, with every bracket and quote closed")
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, (ConfigCompositionException, HydraException, OmegaConfBaseException)):
         return _composition(error)
+    if isinstance(error, (OSError, UnicodeError)) and (path := _file_being_read(error)) is not None:
+        return SettingError(f"{path} cannot be read: {_first_line(error)}", expected="lines of KEY: VALUE")
     # Hydra reports some mistakes, such as objective=null, as a bare ValueError
     if isinstance(error, (ValueError, TypeError)) and _raised_in(error, ("hydra", "omegaconf", "antlr4")):
         return SettingError(_first_line(error))

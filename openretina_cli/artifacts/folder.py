@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 
 STIMULUS = "stimulus.pt"
 HISTORY = "history.csv"
@@ -47,10 +47,12 @@ class RunFolder:
         Raises:
             SettingError: its place is taken by a file, or cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise SettingError(f"out={self.path} is a file", expected="a folder, or none yet")
-        existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        with self.explained(SettingError):
+            existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
+        if not existing.is_dir():
+            place = "is a file" if existing == self.path else f"cannot be made, as {existing} is a file"
+            raise SettingError(f"out={self.path} {place}", expected="a folder, or none yet")
+        if not os.access(existing, os.W_OK | os.X_OK):
             raise SettingError(f"out={self.path} cannot be written: no permission in {existing}", repair="out=FOLDER")
 
     @contextmanager
@@ -58,15 +60,18 @@ class RunFolder:
         """A folder aside to write into; when the block ends without an error, its files move into place.
 
         Raises:
+            SettingError: the folder cannot be made.
             ArtifactError: the disk is full, or refuses.
         """
-        aside = self.path.with_name(f".{self.path.name}.partial-{uuid.uuid4().hex[:8]}")
+        # Inside a folder that is there already, which may be a disk of its own: files move only within a disk.
+        home = self.path if self.path.exists() else self.path.parent
+        aside = home / f".{self.path.name}.partial-{uuid.uuid4().hex[:8]}"
         made = [parent for parent in (self.path, *self.path.parents)[1:] if not parent.exists()]
         try:
-            with self._explained():
+            with self.explained(SettingError):
                 aside.mkdir(parents=True)
             yield aside
-            with self._explained():
+            with self.explained(ArtifactError):
                 self._publish(aside)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -76,13 +81,12 @@ class RunFolder:
             raise
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self, kind: type[OpenRetinaError]) -> Iterator[None]:
+        """Raise an error of the operating system as an error about this folder, of a kind."""
         try:
             yield
         except OSError as error:
-            raise ArtifactError(
-                f"{self.path} cannot be written: {error.strerror or error}", repair="out=FOLDER"
-            ) from error
+            raise kind(f"out={self.path} cannot be written: {error.strerror or error}", repair="out=FOLDER") from error
 
     def _publish(self, aside: Path) -> None:
         if not self.path.exists():

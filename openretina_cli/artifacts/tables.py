@@ -23,7 +23,9 @@ def write_stimulus(stimulus: NDArray[np.float32], path: Path) -> None:
 
     `torch.load(path, weights_only=True)` reads it, and a model takes it as it is.
     """
-    torch.save(torch.from_numpy(stimulus)[None].clone(), path)
+    content = io.BytesIO()  # written by Python, which says when a disk is full; torch does not
+    torch.save(torch.from_numpy(stimulus)[None].clone(), content)
+    path.write_bytes(content.getvalue())
 
 
 def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from openretina_cli.build.user_classes import construct, find_class
 from openretina_cli.config import options
-from openretina_cli.config.settings import Settings, read_option
-from openretina_cli.config.values import NeuronChoice
+from openretina_cli.config.settings import Settings, closest, read_option
+from openretina_cli.config.values import NeuronChoice, spelt
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.probe import probe
@@ -78,7 +78,7 @@ def choose_session(facts: ModelFacts, session: str | None) -> str:
     if session is None:
         return next(iter(facts.sessions))
     if session not in facts.sessions:
-        raise SettingError(f"session={session} is not in {facts.name}", expected="one of " + ", ".join(facts.sessions))
+        raise SettingError(f"session={session} is not in {facts.name}", expected=closest(session, facts.sessions))
     return session
 
 
@@ -156,7 +156,7 @@ class ObjectiveBuilder:
             given = dict(term) if isinstance(term, Mapping) else {}
             weight = given.pop("weight", None)
             if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-                raise SettingError(f"{setting}.{name}.weight={weight}", expected="a number")
+                raise SettingError(f"{setting}.{name}.weight={spelt(weight)}", expected="a number")
             option = read_option("objective", given, f"{setting}.{name}.")
             weighted.append((float(weight), self.build(option, f"{setting}.{name}")))
         if not weighted:
@@ -221,10 +221,12 @@ def build_optimizer(option: options.Optimizer) -> OptimizerInit:
     cls = find_class(option.target, torch.optim.Optimizer, "optimizer._target_")
     if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
         raise SettingError(f"optimizer._target_={option.target} measures the objective itself", repair="optimizer=sgd")
+    trial = torch.zeros(1, requires_grad=True)
+    trial.grad = torch.zeros(1)
     try:
-        cls([torch.zeros(1, requires_grad=True)], **option.arguments)
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{name}={value}" for name, value in option.arguments.items())
+        cls([trial], **option.arguments).step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = ", ".join(f"{name}={spelt(value)}" for name, value in option.arguments.items())
         raise SettingError(f"optimizer: {option.target} does not take {given}: {error}") from error
     return partial(cls, **option.arguments)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from openretina_cli.config.settings import closest
 from openretina_cli.errors import RunError, SettingError
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ def _import_module(name: str, setting: str) -> Any:
         raise SettingError(
             f"{setting}: there is no module {name}", expected=f"{name}.py in {here}, or an installed package"
         ) from error
-    except Exception as error:  # whatever a user's module raises when it is imported
+    except (Exception, SystemExit) as error:  # whatever a user's module does when it is imported
         raise RunError(f"{setting}: importing {name} failed: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(here)
@@ -46,14 +47,16 @@ def find_class(target: str, base: type[T], setting: str) -> type[T]:
     module_name, dot, class_name = target.rpartition(".")
     if not dot or not all(part.isidentifier() for part in target.split(".")):
         raise SettingError(f"{setting}={target}", expected="a module and a class, such as my_module.MyClass")
-    found = getattr(_import_module(module_name, setting), class_name, None)
-    if not inspect.isclass(found):
-        raise SettingError(f"{setting}: {module_name} has no class {class_name}")
-    if not issubclass(found, base):
+    module = _import_module(module_name, setting)
+    fitting = {name: cls for name, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, base)}
+    if class_name in fitting:
+        return fitting[class_name]
+    if inspect.isclass(getattr(module, class_name, None)):
         raise SettingError(
-            f"{setting}: {target} is no {base.__name__}", expected=f"class {class_name}({base.__name__})"
+            f"{setting}: {target} is no {base.__name__}", expected=f"a class that inherits from {base.__name__}"
         )
-    return found
+    known = [name for name, cls in fitting.items() if cls is not base]
+    raise SettingError(f"{setting}: {module_name} has no class {class_name}", expected=closest(class_name, known))
 
 
 def construct(cls: type[T], arguments: Mapping[str, Any], offered: Mapping[str, Any], setting: str) -> T:
@@ -73,6 +76,8 @@ def construct(cls: type[T], arguments: Mapping[str, Any], offered: Mapping[str, 
             f"{setting}: {cls.__name__}: {error}", expected=f"the arguments {takes or 'none'}"
         ) from error
     try:
-        return cls(**given)
+        made = cls(**given)
+        repr(made)  # which goes into titles and results
     except Exception as error:  # whatever a user's constructor raises
         raise RunError(f"{setting}: {cls.__name__} failed: {type(error).__name__}: {error}") from error
+    return made

@@ -14,11 +14,13 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException, ValidationError
 
 from openretina_cli.config.options import KINDS, LISTS, Noise, Optimizer, Option, Output, UserClass
-from openretina_cli.config.values import NeuronChoice, neuron_choice, one_of, require
+from openretina_cli.config.values import NeuronChoice, neuron_choice, one_of, require, spelt
 from openretina_cli.errors import SettingError
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 TARGET = "_target_"
+MOST_NAMES = 20
+"""A list of names that is longer is cut; a checkpoint may have hundreds of sessions."""
 PLACE = ("out", "overwrite", "device")
 """Settings that say where a run happens, not what it computes; they are no part of a run's identity."""
 
@@ -45,7 +47,12 @@ class TopLevel:
         one_of("keep", self.keep, ("last", "best"))
         require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
         require(DEVICE.fullmatch(self.device) is not None, "device", self.device, "auto, cpu, cuda, cuda:0 or mps")
+        require(self.out.strip() != "", "out", self.out, "a folder")
         self.neuron = neuron_choice("neuron", self.neuron)
+
+
+TOP_LEVEL = tuple(field.name for field in fields(TopLevel))
+GROUPS = (*KINDS, "optimizer", "stimulus", "output")
 
 
 @dataclass
@@ -85,10 +92,16 @@ class Settings:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A suggestion for a misspelt name: the closest known one, and all of them."""
+    """A suggestion for a misspelt name: the closest known one, and all of them; empty where none is known."""
     names = list(known)
+    if not names:
+        return ""
     match = difflib.get_close_matches(name, names, n=1)
-    return (f"{match[0]} (did you mean that?), or " if match else "") + "one of " + ", ".join(names)
+    if len(names) == 1:
+        return names[0]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    suggestion = f"{match[0]} (did you mean that?), or " if match else ""
+    return f"{suggestion}one of {', '.join(names[:MOST_NAMES])}{more}"
 
 
 def _type_name(annotation: object) -> str:
@@ -100,16 +113,21 @@ def _type_name(annotation: object) -> str:
         "list[int]": "a list of whole numbers",
         "list[list[int]]": "a list of lists of whole numbers",
         "list[str]": "a list of names",
+        "dict[str, Any]": "a mapping",
     }
     kind, _, optional = str(annotation).partition(" | ")
     return names.get(kind, kind) + (" or null" if optional else "")
 
 
-def _bad_value(cls: type, node: Mapping[str, Any], error: OmegaConfBaseException) -> tuple[str, str]:
-    """What a validation error is about: `key=value`, and what was expected there."""
-    key = str(error.full_key or "").split(".")[0].split("[")[0]
+def _bad_value(cls: type, node: Mapping[str, Any]) -> tuple[str, str]:
+    """The value that does not fit its type: `key=value`, and what was expected there."""
     annotations = {field.name: field.type for field in fields(cls)}
-    return f"{key}={node.get(key)}", _type_name(annotations.get(key, "another type"))
+    for key, value in node.items():  # one by one, as OmegaConf does not always name the key
+        try:
+            OmegaConf.merge(OmegaConf.structured(cls), {key: value})
+        except OmegaConfBaseException:
+            return f"{key}={spelt(value)}", _type_name(annotations[key])
+    raise TypeError(f"{cls.__name__} refused {dict(node)}, but none of its values alone")
 
 
 def typed(cls: type[T], node: Mapping[str, Any], prefix: str) -> T:
@@ -118,23 +136,26 @@ def typed(cls: type[T], node: Mapping[str, Any], prefix: str) -> T:
     Raises:
         SettingError: a key is unknown or missing, or a value has the wrong type or does not pass its check.
     """
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is a dataclass
+    examples = {field.name: field.metadata.get("example", "VALUE") for field in fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
+    names = list(examples)
     node = {YAML_WORDS[key] if isinstance(key, bool) else key: value for key, value in node.items()}
     for key in node:
         if key not in names:
-            raise SettingError(f"{prefix}{key} is no setting", expected=closest(str(key), names))
+            settings = [name for name in names if name != "kind"]
+            raise SettingError(f"{prefix}{key} is no setting", expected=closest(str(key), settings))
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), node)
-        missing = OmegaConf.missing_keys(merged)
-        for absent in (field for field in fields(cls) if field.name in missing):  # type: ignore[arg-type]  # likewise
-            example = absent.metadata.get("example", "VALUE")
-            raise SettingError(f"{prefix}{absent.name} is missing", repair=f"{prefix}{absent.name}={example}")
+        missing = sorted(OmegaConf.missing_keys(merged), key=lambda path: names.index(path.split(".")[0]))
+        if missing:
+            # all that is required below a field is the class of a module
+            example = examples.get(missing[0], "my_module.MyClass")
+            raise SettingError(f"{prefix}{missing[0]} is missing", repair=f"{prefix}{missing[0]}={example}")
         built = OmegaConf.to_object(merged)
     except SettingError as error:
         mended = error.problem if error.problem.startswith(prefix) else prefix + error.problem
         raise SettingError(mended, expected=error.expected, repair=error.repair) from error
     except (ValidationError, ConfigKeyError) as error:
-        problem, expected = _bad_value(cls, node, error)
+        problem, expected = _bad_value(cls, node)
         raise SettingError(prefix + problem, expected=expected) from error
     assert isinstance(built, cls)  # noqa: S101  # what to_object promises, for the type checker
     return built
@@ -153,18 +174,20 @@ def read_option(group: str, node: object, prefix: str) -> Option:
     """
     kinds = KINDS[group]
     if not isinstance(node, Mapping):
-        raise SettingError(f"{prefix.rstrip('.')}={node} is no option", expected="one of " + ", ".join(kinds))
+        raise SettingError(f"{prefix.rstrip('.')}={spelt(node)} is no option", expected="one of " + ", ".join(kinds))
     if TARGET in node:
         arguments = {key: value for key, value in node.items() if key not in (TARGET, "kind")}
         if not isinstance(node[TARGET], str) or node[TARGET] == MISSING:
             raise SettingError(f"{prefix}{TARGET} is missing", repair=f"{prefix}{TARGET}=my_module.MyClass")
         return UserClass("custom", node[TARGET], arguments)
     kind = node.get("kind")
-    if kind is None:
+    if kind is None and group in LISTS:
         name = prefix.rstrip(".")
         raise SettingError(f"{name} has settings, but is not chosen", repair=f"its name in {group}=[...], or no {name}")
-    if kind not in kinds or kind == "custom":
-        raise SettingError(f"{prefix}kind={kind}", expected="one of " + ", ".join(kinds))
+    if kind not in kinds or kind == "custom":  # which is told by its _target_ alone
+        own = ", or " + f"{prefix}{TARGET}=my_module.MyClass" if "custom" in kinds else ""
+        built_in = ", ".join(name for name in kinds if name != "custom")
+        raise SettingError(f"{prefix}kind={spelt(kind)}", expected=f"one of {built_in}{own}")
     return typed(kinds[kind], node, prefix)
 
 
@@ -172,7 +195,7 @@ def _read_many(group: str, node: object) -> dict[str, Option]:
     if node is None:
         return {}
     if not isinstance(node, Mapping):
-        raise SettingError(f"{group}={node}", expected=f"a list of options, such as {group}=[range]")
+        raise SettingError(f"{group}={spelt(node)}", expected=f"a list of options, such as {group}=[range]")
     return {str(name): read_option(group, option, f"{group}.{name}.") for name, option in node.items()}
 
 
@@ -188,7 +211,7 @@ def _read_optimizer(node: object) -> Optimizer:
 def _mapping(group: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
     found = node.get(group)
     if not isinstance(found, Mapping):
-        raise SettingError(f"{group}={found} is no option")
+        raise SettingError(f"{group}={spelt(found)} is no option")
     return found
 
 
@@ -215,12 +238,12 @@ def read_settings(config: DictConfig) -> Settings:
         SettingError: anything in it is misspelt, missing, of the wrong type or out of range.
     """
     node = _plain(config)
-    plain_names = [field.name for field in fields(TopLevel)]
-    groups = [*KINDS, "optimizer", "stimulus", "output"]
     for key in node:
-        if key not in plain_names and key not in groups:
-            raise SettingError(f"{key} is no setting", expected=closest(key, [*plain_names, *groups]))
-    top = typed(TopLevel, {key: node[key] for key in plain_names if key in node}, "")
+        if key not in TOP_LEVEL and key not in GROUPS:
+            raise SettingError(f"{key} is no setting", expected=closest(key, [*TOP_LEVEL, *GROUPS]))
+    # The top and the stimulus come first: other settings refer to theirs, and the one that was typed is to be named.
+    top = typed(TopLevel, {key: node[key] for key in TOP_LEVEL if key in node}, "")
+    stimulus = typed(Noise, _mapping("stimulus", node), "stimulus.")
     one = {group: read_option(group, node.get(group), f"{group}.") for group in KINDS if group not in LISTS}
     many = {group: _read_many(group, node.get(group)) for group in LISTS}
     return Settings(
@@ -232,7 +255,7 @@ def read_settings(config: DictConfig) -> Settings:
         penalty=many["penalty"],
         optimizer=_read_optimizer(node.get("optimizer")),
         stopper=one["stopper"],
-        stimulus=typed(Noise, _mapping("stimulus", node), "stimulus."),
+        stimulus=stimulus,
         output=typed(Output, _mapping("output", node), "output."),
         key=settings_key(node),
     )

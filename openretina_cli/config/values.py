@@ -14,6 +14,15 @@ Pairs = tuple[tuple[float | None, float | None], ...]
 SPAN = re.compile(r"(\d+)\.\.(\d+)")
 
 
+def spelt(value: object) -> str:
+    """A value as it is typed on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(spelt, value)) + "]"
+    return str(value)
+
+
 def require(condition: bool, name: str, value: object, expected: str) -> None:
     """Refuse a value.
 
@@ -21,7 +30,7 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
         SettingError: the condition does not hold.
     """
     if not condition:
-        raise SettingError(f"{name}={value}", expected=expected)
+        raise SettingError(f"{name}={spelt(value)}", expected=expected)
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:
@@ -52,11 +61,10 @@ def neuron_list(name: str, value: object) -> list[int]:
     Raises:
         SettingError: it is something else, is empty, or names a neuron twice.
     """
-    expected = f"different whole numbers from 0, such as {name}=[1,5,9]"
-    if not isinstance(value, (list, tuple)) or not value or not all(map(_is_index, value)):
-        raise SettingError(f"{name}={value}", expected=expected)
-    require(len(set(value)) == len(value), name, list(value), expected)
-    return list(value)
+    fits = isinstance(value, (list, tuple)) and bool(value) and all(map(_is_index, value))
+    neurons: list[int] = list(value) if fits else []  # type: ignore[call-overload]  # a list or tuple if it fits
+    require(fits and len(set(neurons)) == len(neurons), name, value, "different whole numbers from 0, such as [1,5,9]")
+    return neurons
 
 
 def neuron_choice(name: str, value: object) -> NeuronChoice:
@@ -73,7 +81,9 @@ def neuron_choice(name: str, value: object) -> NeuronChoice:
         return tuple(range(int(span[1]), int(span[2]) + 1))
     if isinstance(value, (list, tuple)):
         return tuple(neuron_list(name, value))
-    raise SettingError(f"{name}={value}", expected="a number from 0, a list such as [1,5,9], a span 0..9, or all")
+    raise SettingError(
+        f"{name}={spelt(value)}", expected="a number from 0, a list such as [1,5,9], a span 0..9, or all"
+    )
 
 
 def range_pairs(name: str, value: object) -> Pairs | None:
@@ -89,7 +99,7 @@ def range_pairs(name: str, value: object) -> Pairs | None:
         [value] if isinstance(value, (list, tuple)) and not any(isinstance(v, (list, tuple)) for v in value) else value
     )
     if not isinstance(pairs, (list, tuple)) or not pairs:
-        raise SettingError(f"{name}={value}", expected=expected)
+        raise SettingError(f"{name}={spelt(value)}", expected=expected)
     for pair in pairs:
         numbers = isinstance(pair, (list, tuple)) and all(v is None or isinstance(v, (int, float)) for v in pair)
         require(numbers and len(pair) == 2, name, value, expected)

@@ -43,6 +43,8 @@ class ModuleRetina(Retina):
         seen = stimulus[:, :, 0] if self.static else stimulus
         session = {} if self.sessions is None else {"data_key": the_session(self.sessions, data_key)}
         response: Tensor = self.module(seen, **session)
+        if not isinstance(response, Tensor):
+            raise ModelError(f"the module answers with a {type(response).__name__}", expected="a tensor")
         return response[:, None] if response.dim() == 2 else response
 
 
@@ -61,19 +63,21 @@ def _session_names(module: nn.Module, stated: Sequence[str] | None) -> Sequence[
 def _response_shape(retina: ModuleRetina, session: str, frames: int, device: torch.device) -> tuple[int, int]:
     try:
         with torch.no_grad():
-            response = retina(probe_stimulus(retina, frames, device), data_key=session)
-        batch, time, neurons = response.shape
+            shape = tuple(retina(probe_stimulus(retina, frames, device), data_key=session).shape)
+    except ModelError:
+        raise
     except Exception as error:  # whatever a stranger's module raises
         kind = "an image" if retina.static else f"a stimulus of {frames} frames"
         raise ModelError(
             f"the module failed on {kind}: {type(error).__name__}: {error}",
             expected="(batch, channel, time, height, width) to (batch, time, neuron)",
         ) from error
-    if batch != 1 or not 1 <= time <= frames:
+    if len(shape) != 3 or shape[0] != 1 or not 1 <= shape[1] <= frames or shape[2] < 1:
         raise ModelError(
-            f"the module answers {frames} frames with shape {tuple(response.shape)}", expected="(batch, time, neuron)"
+            f"the module answers {frames} frames with shape {shape}",
+            expected="(batch, time, neuron), no longer in time",
         )
-    return time, neurons
+    return shape[1], shape[2]
 
 
 def wrap_module(

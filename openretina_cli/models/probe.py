@@ -20,6 +20,13 @@ def probe_stimulus(retina: Retina, frames: int, device: torch.device) -> Tensor:
     return torch.randn(shape, generator=generator).to(device).requires_grad_(True)
 
 
+def _gradient(response: Tensor, stimulus: Tensor) -> Tensor | None:
+    if not response.requires_grad:
+        return None
+    gradient: Tensor | None = torch.autograd.grad(response.sum(), stimulus, allow_unused=True)[0]
+    return gradient
+
+
 def probe(retina: Retina, session: str, frames: int, device: torch.device) -> int:
     """Run a model forward and backward on a random stimulus.
 
@@ -35,7 +42,6 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> in
     Raises:
         ModelError: the model raises, answers with another shape or a non-finite number, or lets no gradient through.
     """
-    stimulus = probe_stimulus(retina, frames, device)
     expected = (1, frames - retina.facts.lag, retina.facts.sessions[session])
     if expected[1] < 1:
         raise ModelError(
@@ -43,12 +49,13 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> in
             repair=f"stimulus.frames={retina.facts.lag + 20}",
         )
     try:
+        stimulus = probe_stimulus(retina, frames, device)
         response = retina(stimulus, data_key=session)
         shape = tuple(response.shape)
-        gradient = torch.autograd.grad(response.sum(), stimulus, allow_unused=True)[0]
-    except Exception as error:  # whatever a stranger's module raises
+        gradient = _gradient(response, stimulus)
+    except Exception as error:  # whatever a stranger's module raises, or too little memory
         raise ModelError(
-            f"the model failed on a stimulus {tuple(stimulus.shape)}: {type(error).__name__}: {error}"
+            f"the model failed on a stimulus of {frames} frames: {type(error).__name__}: {error}"
         ) from error
     if shape != expected:
         raise ModelError(f"the model answers with shape {shape}", expected=f"{expected}, that is (batch, time, neuron)")

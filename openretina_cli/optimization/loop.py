@@ -130,8 +130,10 @@ class _Run:
 
     def finish(self, reason: str, failure: str | None = None) -> None:
         """End the run."""
+        if failure is not None:
+            failure = f"{failure} ({self.problem.objective!r})"
         if not self.history:
-            raise ObjectiveError(f"{failure} ({self.problem.objective!r})", expected="a finite objective at the start")
+            raise ObjectiveError(str(failure), expected="a finite objective at the start")
         checks = [constraint.check(self.kept_stimulus[None]) for constraint in self.problem.constraints]
         if reason == ZERO_GRADIENT:
             checks.append("the objective does not depend on the stimulus here: its gradient is zero everywhere")
@@ -139,20 +141,24 @@ class _Run:
         self.outcome = Outcome(self.kept_stimulus, tuple(self.history), self.kept, reason, failure, warnings)
 
 
-def _score_alone(run: _Run) -> Tensor:
-    score = run.problem.objective.forward(run.stimulus[None])
+def _one_number(score: object, objective: AbstractObjective) -> Tensor:
+    """Check what a user's objective returned."""
     if not isinstance(score, Tensor) or score.numel() != 1:
-        raise ObjectiveError(
-            f"{run.problem.objective!r} returned {getattr(score, 'shape', type(score).__name__)}",
-            expected="a tensor with one number",
-        )
+        returned = f"shape {tuple(score.shape)}" if isinstance(score, Tensor) else f"a {type(score).__name__}"
+        raise ObjectiveError(f"{objective!r} returned {returned}", expected="a tensor with one number")
     return score.reshape(())
+
+
+def _score_alone(run: _Run) -> Tensor:
+    objective = run.problem.objective
+    return _one_number(objective.forward(run.stimulus[None]), objective)
 
 
 def _score_together(runs: Sequence[_Run]) -> list[Tensor]:
     """Score runs that ask the same session of the same model, with one call of the model."""
     responses = runs[0].problem.objective.respond(torch.stack([run.stimulus for run in runs]))
-    return [run.problem.objective.score(response) for run, response in zip(runs, responses, strict=True)]
+    objectives = [run.problem.objective for run in runs]
+    return [_one_number(own.score(response), own) for own, response in zip(objectives, responses, strict=True)]
 
 
 def _scores(runs: Sequence[_Run]) -> list[Tensor]:
