@@ -6,9 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench wheel clean
-demo: $(READY)  ## optimise one neuron of a small ensemble, offline
-	$(BIN)/openretina optimize model=ensemble_directory model.path=tests/data/ensemble neuron=42
+.PHONY: demo test lint format bench bundled-model wheel clean
+demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
+	$(BIN)/openretina optimize neuron=84
 
 test: $(READY)  ## lint, types, tests
 	$(MAKE) --no-print-directory lint
@@ -25,6 +25,9 @@ format: $(READY)
 
 bench: $(READY)  ## how long help, errors and a small run take
 	$(BIN)/python tests/benchmarks/startup.py
+
+bundled-model: $(READY)  ## train the bundled model from nothing: under an hour on 2 cores; goes on where it was stopped
+	$(BIN)/python -m openretina_cli.simulation.build
 
 wheel: $(READY)  ## build the wheel, install it in an empty environment, run it from another folder
 	sh tests/check_wheel.sh "$(PYTHON)" "$(TORCH)"

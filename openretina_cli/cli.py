@@ -21,13 +21,14 @@ Find the video that a cell of a digital-twin retina likes best.
   openretina models                     list the known checkpoints, and which are on this machine
   openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
   openretina models fetch NAME          download a checkpoint, for machines without a network
+  openretina validate [KEY=VALUE ...]   play optimised stimuli to the simulated retina, whose truth is known
   openretina --version                  print the version
 
   openretina optimize objective=mei neuron=42
-  openretina optimize experiment=hoefling_2024 session=3_ventral1_20201021 neuron=100
+  openretina optimize experiment=hoefling_2024 model=hoefling_2024 neuron=100
 """
 
-VERBS = ("optimize", "models")
+VERBS = ("optimize", "models", "validate")
 INTERRUPTED = 130
 MAXIMUM_WIDTH = 120
 """Longer lines of help are hard to read."""
@@ -65,6 +66,15 @@ def _models(argv: Sequence[str]) -> None:
     models(argv)
 
 
+def _validate(argv: Sequence[str]) -> None:
+    from openretina_cli import validate_verb
+
+    if _wants_help(argv):
+        sys.stdout.write(validate_verb.HELP)
+    else:
+        validate_verb.validate(argv)
+
+
 def _complete(argv: Sequence[str]) -> None:
     """Answer the shell's question for completions; the script that asks knows no verbs."""
     line = os.environ.get("COMP_LINE", "")
@@ -93,6 +103,8 @@ def _dispatch(argv: Sequence[str]) -> None:
         _optimize(argv[1:])
     elif argv[0] == "models":
         _models(argv[1:])
+    elif argv[0] == "validate":
+        _validate(argv[1:])
     else:
         from openretina_cli.errors import SettingError
 

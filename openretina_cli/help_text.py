@@ -22,7 +22,8 @@ out into a folder.
 
   openretina optimize objective=mei neuron=42
   openretina optimize objective=mdi neuron=[1,5,9] stimulus.norm=30 device=cuda
-  openretina optimize experiment=hoefling_2024 session=3_ventral1_20201021 neuron=100
+  openretina optimize objective=discriminative objective.on=[28]
+  openretina optimize experiment=hoefling_2024 model=hoefling_2024 neuron=100
   openretina optimize -m 'neuron=range(0,113)' seed=1,2     # a sweep; quote brackets
 """
 

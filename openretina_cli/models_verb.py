@@ -32,13 +32,14 @@ class Known:
 
     name: str
     title: str
+    kind: str
     remote: RemoteCheckpoint | None
 
     @property
     def whereabouts(self) -> str:
         """Whether its files are on this machine."""
         if self.remote is None:
-            return "yours"
+            return "in the package" if self.kind == "ensemble_bundled" else "yours"
         return "on this machine" if is_complete(self.remote) else f"not here: openretina models fetch {self.name}"
 
 
@@ -47,7 +48,7 @@ def _known(path: Path) -> Known:
     remote = None
     if node.get("kind") == "ensemble_download":
         remote = RemoteCheckpoint.ensemble(node["name"], node["url"], node["seeds"])
-    return Known(path.stem, title_of(path), remote)
+    return Known(path.stem, title_of(path), node["kind"], remote)
 
 
 def known_models() -> dict[str, Known]:

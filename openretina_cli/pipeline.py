@@ -210,8 +210,8 @@ def write(solved: Solved, folder: Path) -> dict[str, Any]:
         _write_pictures(solved.view, solved.plan.settings.output, folder)
         result = result_of(solved)
         write_result(result, folder / names.RESULT)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ArtifactError(f"the run could not be written: {reason}", repair="out=FOLDER with more room") from error
     return result
 

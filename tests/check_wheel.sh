@@ -11,6 +11,6 @@ place=$(mktemp -d); trap 'rm -rf "$place"' EXIT
 cd "$place"
 "$place/venv/bin/openretina" --version
 "$place/venv/bin/openretina" models
-"$place/venv/bin/openretina" optimize model=ensemble_directory model.path="$root/tests/data/ensemble" out=run
+"$place/venv/bin/openretina" optimize out=run
 ls run
 test -f run/result.json

@@ -24,7 +24,7 @@ REQUIRED = {
         "model.width=16",
         "model.channels=[grey]",
     ],
-    "objective=discriminative": ["objective.on=[0,1]", "objective.off=[[2],[3,4]]"],
+    "objective=discriminative": ["objective.on=[28]"],
     "objective=group_mei": ["neuron=[1,5,9]"],
     "objective=weighted_sum": ["objective.terms={a:{weight:1,kind:mei,neuron:3}}"],
     "objective=custom": ["objective._target_=my_objectives.Mine"],

@@ -85,7 +85,7 @@ def test_a_linear_cell_under_norm_and_range_has_the_convex_optimum(radius: float
     )
     assert optimum.success
     # the acceptance asks for 1e-4 of the optimum; the solver stops at about 1e-7
-    assert float((found.flatten().numpy() @ flat)) == pytest.approx(-optimum.fun, rel=1e-4)
+    assert float(found.flatten().numpy() @ flat) == pytest.approx(-optimum.fun, rel=1e-4)
     assert np.abs(found.flatten().numpy() - optimum.x).max() < 1e-4
     assert norm(found) == pytest.approx(min(radius, reachable), rel=1e-9)
 

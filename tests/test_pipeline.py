@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from openretina_cli.build.acceleration import WindowedModel, accelerate
 from openretina_cli.build.model import build_model
 from openretina_cli.build.problem import Plan, plan_run
 from openretina_cli.config.settings import Settings
+from openretina_cli.errors import SettingError
 from openretina_cli.hydra_app import compose_settings
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.optimization.stopper import Step
@@ -93,6 +95,46 @@ def test_the_fast_form_answers_for_what_was_asked_and_for_nothing_else() -> None
     assert int(torch.isfinite(fast).sum()) == 10
     # float32 rounding of another order of summation
     torch.testing.assert_close(fast[:, 10:20, 9], full[:, 10:20, 9], rtol=1e-5, atol=0)
+
+
+def bundled(*overrides: str) -> Plan:
+    chosen = compose_settings(["device=cpu", "model.members=[0]", *overrides])
+    return plan_run(chosen, build_model(chosen.model, 50, CPU), CPU)
+
+
+def test_a_cell_type_stands_for_its_neurons() -> None:
+    plan = bundled("objective=group_mei", "group=28")
+    groups = plan.retina.facts.groups[plan.session]
+    assert plan.neurons == tuple(neuron for neuron, group in enumerate(groups) if group == 28)
+    assert bundled("objective=mdi", "group=31", "session=simulated_ventral").neurons
+
+
+def test_a_cell_type_is_told_from_all_others() -> None:
+    plan = bundled("objective=discriminative", "objective.on=[28]")
+    facts = plan.retina.facts
+    assert set(plan.neurons) == set(range(facts.sessions[plan.session]))
+    others = len(set(facts.groups[plan.session])) - 1
+    assert f"against {others} other clusters" in repr(plan.problem.objective)
+    # a stimulus that drives all types alike scores 0 (Burg et al. 2024); float32 rounding of a sum over 12 types
+    alike = torch.ones(20, facts.sessions[plan.session])
+    assert float(plan.problem.objective.score(alike)) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["objective=group_mei", "group=99"], "group=99 is not in session simulated_dorsal"),
+        (["objective=discriminative", "objective.on=[99]"], "objective.on=99 is not in session"),
+    ],
+)
+def test_a_cell_type_that_is_not_there_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(message)):
+        bundled(*overrides)
+
+
+def test_cell_types_need_a_checkpoint_that_has_them() -> None:
+    with pytest.raises(SettingError, match="has no cell types"):
+        plans(["objective=group_mei", "group=28"])
 
 
 def test_a_result_says_what_was_run() -> None:

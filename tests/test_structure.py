@@ -18,12 +18,14 @@ FLOORS = {
     "simulation": 1,
     "build": 2,
     "pipeline": 2,
+    "validation": 2,
     "sweep": 3,
     "console": 3,
     "help_text": 4,
     "hydra_errors": 4,
     "hydra_app": 4,
     "models_verb": 4,
+    "validate_verb": 4,
     "cli": 5,
     "__main__": 6,
 }
@@ -32,12 +34,27 @@ FLOORS = {
 NEIGHBOURS = {
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
     ("pipeline", "build"),
+    ("validation", "build"),
+    ("validation", "pipeline"),
+    ("validate_verb", "hydra_app"),
+    ("validate_verb", "help_text"),
     ("models_verb", "hydra_app"),
     ("models_verb", "help_text"),
 }
 """Arrows on one floor that are meant."""
 
-WITHOUT_TORCH = ["cli", "errors", "console", "help_text", "hydra_errors", "hydra_app", "models_verb", "config"]
+WITHOUT_TORCH = [
+    "cli",
+    "config",
+    "console",
+    "errors",
+    "help_text",
+    "hydra_app",
+    "hydra_errors",
+    "models_verb",
+    "validate_verb",
+]
+"""What answers help and mistakes."""
 
 
 def room(path: Path) -> str:

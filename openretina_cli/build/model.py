@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from openretina_cli.build.user_classes import construct, find_class
+from openretina_cli.config.location import PACKAGE
 from openretina_cli.config.options import (
+    EnsembleBundled,
     EnsembleDirectory,
     EnsembleDownload,
     EnsembleOption,
@@ -61,7 +63,10 @@ def _presentation(option: StimulusFacts, name: str, source: str = "") -> Present
 
 
 def _ensemble(option: EnsembleOption, report: Report | None) -> Retina:
-    if isinstance(option, EnsembleDownload):
+    if isinstance(option, EnsembleBundled):
+        directory = PACKAGE / option.name
+        presentation = _presentation(option, option.name, f"openretina_cli/{option.name}")
+    elif isinstance(option, EnsembleDownload):
         directory = fetch(remote_checkpoint(option), report=report)
         presentation = _presentation(option, option.name, option.url)
     elif isinstance(option, EnsembleDirectory):

@@ -100,6 +100,33 @@ def choose_neurons(facts: ModelFacts, session: str, neuron: NeuronChoice | Seque
     return chosen
 
 
+def cell_types(facts: ModelFacts, session: str) -> dict[int, list[int]]:
+    """The neurons of each cell-type group of a session.
+
+    Raises:
+        SettingError: the checkpoint has no cell types for it.
+    """
+    if session not in facts.groups:
+        raise SettingError(f"{facts.name} has no cell types for session {session}", repair="neurons by their numbers")
+    types: dict[int, list[int]] = {}
+    for neuron, group in enumerate(facts.groups[session]):
+        types.setdefault(group, []).append(neuron)
+    return dict(sorted(types.items()))
+
+
+def neurons_of_type(facts: ModelFacts, session: str, group: int, name: str) -> list[int]:
+    """The neurons of one cell-type group.
+
+    Raises:
+        SettingError: the session has no such group.
+    """
+    types = cell_types(facts, session)
+    if group not in types:
+        known = ", ".join(f"{number} ({facts.group_names.get(number, 'unnamed')})" for number in types)
+        raise SettingError(f"{name}={group} is not in session {session}", expected=f"one of {known}")
+    return types[group]
+
+
 def _user_made(option: options.UserClass, base: type[T], setting: str, offered: Mapping[str, Any]) -> T:
     return construct(find_class(option.target, base, f"{setting}._target_"), option.arguments, offered, setting)
 
@@ -131,21 +158,39 @@ class ObjectiveBuilder:
             SettingError: it names a neuron that is not there, or arguments that do not fit.
         """
         match option:
-            case options.Increase(kind=kind, neuron=neuron):
+            case options.Increase(kind=kind):
                 cls = DecreaseObjective if kind == "mdi" else IncreaseObjective
-                name = "neuron" if setting == "objective" else f"{setting}.neuron"
-                return cls(self.retina, self._neurons(neuron, name), self.session, self.reducer)
+                return cls(self.retina, self._chosen(option, setting), self.session, self.reducer)
             case options.Sparse():
                 return SparseObjective(self.retina, self.session)
-            case options.Discriminative(on=on, off=off, temperature=temperature):
-                clusters = [self._neurons(cluster, f"{setting}.off") for cluster in off]
-                on = self._neurons(on, f"{setting}.on")
-                return ContrastiveNeuronObjective(self.retina, on, clusters, self.session, self.reducer, temperature)
+            case options.Discriminative(temperature=temperature):
+                on, *off = self._clusters(option, setting)
+                return ContrastiveNeuronObjective(self.retina, on, off, self.session, self.reducer, temperature)
             case options.WeightedSum(terms=terms):
                 return self._sum(terms, f"{setting}.terms")
             case options.UserClass():
                 return self._custom(option, setting)
         raise TypeError(f"no objective for {type(option).__name__}")
+
+    def _chosen(self, option: options.Increase, setting: str) -> list[int]:
+        prefix = "" if setting == "objective" else f"{setting}."
+        if option.group is not None:
+            return neurons_of_type(self.retina.facts, self.session, option.group, f"{prefix}group")
+        return self._neurons(option.neuron, f"{prefix}neuron")
+
+    def _clusters(self, option: options.Discriminative, setting: str) -> list[list[int]]:
+        """The cluster that is to respond, then each that is not."""
+        if option.off is not None:
+            on = self._neurons(option.on, f"{setting}.on")
+            return [on, *(self._neurons(cluster, f"{setting}.off") for cluster in option.off)]
+        facts = self.retina.facts
+        chosen = [neurons_of_type(facts, self.session, group, f"{setting}.on") for group in option.on]
+        others = [cells for group, cells in cell_types(facts, self.session).items() if group not in option.on]
+        if not others:
+            raise SettingError(
+                f"{setting}.on={list(option.on)} leaves no other cell type", repair=f"{setting}.off=[[4,5]]"
+            )
+        return [[neuron for cells in chosen for neuron in cells], *others]
 
     def _neurons(self, neuron: NeuronChoice | Sequence[int], name: str) -> list[int]:
         return choose_neurons(self.retina.facts, self.session, neuron, name)

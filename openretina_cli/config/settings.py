@@ -36,6 +36,7 @@ class TopLevel:
 
     session: str | None = None
     neuron: Any = MISSING
+    group: int | None = None
     seed: int = MISSING
     device: str = MISSING
     out: str = MISSING
@@ -62,6 +63,7 @@ class Settings:
     Attributes:
         session: the session (`data_key`); None means the checkpoint's first.
         neuron: a neuron, several for a joint stimulus, or "all".
+        group: a cell-type group, whose neurons are meant instead of `neuron`.
         seed: of the start.
         device: auto, cpu, cuda, cuda:N or mps.
         out: the run's folder.
@@ -74,6 +76,7 @@ class Settings:
 
     session: str | None
     neuron: NeuronChoice
+    group: int | None
     seed: int
     device: str
     out: str

@@ -12,6 +12,9 @@ from torch import Tensor
 from openretina_cli.errors import ObjectiveError
 from openretina_cli.optimization.reducer import MeanReducer, ResponseReducer
 
+CLUSTERS_NAMED = 4
+"""More clusters than these are counted, not named, so that an objective's text fits a title."""
+
 Model = Callable[..., Tensor]
 """`model(stimulus, data_key=session)`: `(batch, channel, time, height, width)` to `(batch, time, neuron)`."""
 
@@ -97,8 +100,19 @@ class AbstractObjective:
         return type(self).__name__
 
 
+def _spans(neurons: Sequence[int]) -> list[str]:
+    """Neurons as they are typed, runs of neighbours as `first..last`."""
+    spans: list[list[int]] = []
+    for neuron in neurons:
+        if spans and neuron == spans[-1][-1] + 1:
+            spans[-1].append(neuron)
+        else:
+            spans.append([neuron])
+    return [f"{span[0]}..{span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
+
+
 def _named(neurons: Sequence[int]) -> str:
-    return f"neuron {neurons[0]}" if len(neurons) == 1 else "neurons " + ", ".join(map(str, neurons))
+    return f"neuron {neurons[0]}" if len(neurons) == 1 else "neurons " + ", ".join(_spans(neurons))
 
 
 class IncreaseObjective(AbstractObjective):
@@ -225,7 +239,8 @@ class ContrastiveNeuronObjective(AbstractObjective):
 
     def __repr__(self) -> str:
         on, *off = (_named(cluster) for cluster in self._clusters)
-        return f"{on} against {' / '.join(off)}, temperature {self._temperature:g}, {self._response_reducer!r}"
+        others = " / ".join(off) if len(off) <= CLUSTERS_NAMED else f"{len(off)} other clusters"
+        return f"{on} against {others}, temperature {self._temperature:g}, {self._response_reducer!r}"
 
 
 class WeightedSumObjective(AbstractObjective):

@@ -1,0 +1,123 @@
+"""Builds the bundled checkpoint from nothing: `python -m openretina_cli.simulation.build`.
+
+An interrupted build goes on where it stopped. Movies, recordings, initial weights and the order of clips follow from
+seeds and are the same to the bit on one machine and torch version; sums in another order, on another processor or with
+another number of threads, make trained weights differ, but their correlations by little.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from torch import Tensor
+
+from openretina_cli.models.directory import load_ensemble
+from openretina_cli.models.twin import EnsembleModel
+from openretina_cli.simulation.cell_types import GROUP_NAMES
+from openretina_cli.simulation.checkpoint import data_info, write_member
+from openretina_cli.simulation.evaluation import by_type, held_out_correlations
+from openretina_cli.simulation.recording import TEST_SEED, TRAINING_SEED, VALIDATION_SEED, Recording, record
+from openretina_cli.simulation.retina import SESSIONS, SimulatedRetina
+from openretina_cli.simulation.training import Report, Schedule, train_member
+
+SEEDS = (0, 1000, 2000, 3000, 4000)
+"""Those of the published ensemble."""
+
+VALIDATION_CLIPS, TEST_CLIPS = 16, 60
+
+SHIPPED = Path(__file__).parents[1] / "simulated_retina"
+"""Where the package keeps the checkpoint."""
+
+
+def build(output: Path, work: Path, schedule: Schedule, console: Console) -> None:
+    """Train the members one after another and write each as soon as it is ready.
+
+    Args:
+        output: folder of the checkpoint.
+        work: folder of the interrupted trainings.
+        schedule: how long and how hard to train.
+        console: where progress is shown.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with console.status("playing movies to the simulated retina"):
+        retina = SimulatedRetina()
+        recording = record(retina, schedule.clips, TRAINING_SEED, schedule.artificial)
+        held_out = record(retina, VALIDATION_CLIPS, VALIDATION_SEED)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    info = data_info(retina, recording, schedule)
+    with Progress(*columns, console=console) as progress:
+        report = reporter(progress)
+        for seed in SEEDS:
+            twin = train_member(seed, recording, held_out, schedule, work, report)
+            write_member(output, seed, twin, info)
+
+
+def reporter(progress: Progress) -> Report:
+    """Show every member's training as a bar; where there is no terminal, as a line per epoch."""
+    bars: dict[int, TaskID] = {}
+
+    def report(seed: int, epoch: int, epochs: int, loss: float, correlation: float) -> None:
+        text = f"seed {seed}: loss {loss:.4f}, held-out correlation {correlation:.4f}"
+        if seed not in bars:
+            bars[seed] = progress.add_task(text, total=epochs)
+        progress.update(bars[seed], completed=epoch, description=text)
+        if not progress.console.is_terminal:
+            progress.console.print(f"{text}, epoch {epoch} of {epochs}")
+
+    return report
+
+
+def tables(ensemble: EnsembleModel, retina: SimulatedRetina, recording: Recording) -> list[Table]:
+    """Held-out correlations by session and type, for each member and for the ensemble."""
+    found = [held_out_correlations(model, recording) for model in (*ensemble.members, ensemble)]
+    return [table(session, [model[session] for model in found], retina.session(session).groups) for session in SESSIONS]
+
+
+def table(session: str, found: Sequence[Tensor], groups: Sequence[int]) -> Table:
+    """One session's table; `found` has the correlations `(neuron,)` of each member, and of the ensemble last."""
+    title = f"{session}: held-out correlation with the noiseless truth, by member, of the ensemble, of its worst cell"
+    # narrow enough for a terminal of 80 columns
+    grid = Table(title=title, box=None, padding=(0, 1, 0, 0))
+    members = [f"{index}" for index in range(len(found) - 1)]
+    for name in ("group", "type", *members, "ensemble", "worst"):
+        grid.add_column(name, justify="left" if name == "type" else "right", no_wrap=True)
+    split = [by_type(values, groups) for values in found]
+    for group in split[-1]:
+        rows = [values[group] for values in split]
+        grid.add_row(str(group), GROUP_NAMES[group], *_figures(rows))
+    grid.add_row("", "all types", *_figures(found))
+    return grid
+
+
+def _figures(found: Sequence[Tensor]) -> list[str]:
+    return [*(f"{values.mean():.3f}" for values in found), f"{found[-1].min():.3f}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build the checkpoint, then print what its files achieve on movies of another seed."""
+    parser = argparse.ArgumentParser(prog="python -m openretina_cli.simulation.build", description=__doc__)
+    parser.add_argument("--output", type=Path, default=SHIPPED, help="folder of the checkpoint")
+    parser.add_argument("--work", type=Path, default=Path("build/simulated_retina"), help="folder to resume from")
+    parser.add_argument("--epochs", type=int, default=Schedule.epochs)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--float32", action="store_true", help="do without bfloat16, for processors that lack it")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    console = Console()
+    schedule = Schedule(epochs=chosen.epochs, bfloat16=not chosen.float32)
+    build(chosen.output, chosen.work, schedule, console)
+    retina = SimulatedRetina()
+    recording = record(retina, TEST_CLIPS, TEST_SEED)
+    with torch.no_grad():
+        for grid in tables(load_ensemble(chosen.output), retina, recording):
+            console.print(grid)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The verb `validate`: are optimised stimuli good for the simulated retina, or for ensemble members held out?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.console import RunConsole, make_console
+from openretina_cli.errors import SettingError
+
+if TYPE_CHECKING:  # mistakes are told before torch is there
+    import torch
+
+    from openretina_cli.config.settings import Settings
+    from openretina_cli.models.twin import Retina
+    from openretina_cli.validation.bench import Validation
+    from openretina_cli.validation.held_out import Rescored
+    from openretina_cli.validation.report import TypeSummary
+    from openretina_cli.validation.stacks import Report
+
+HELD_OUT = "--held-out"
+
+HELP = """\
+usage: openretina validate [KEY=VALUE ...]
+       openretina validate DIR [DIR ...] [out=FOLDER]
+       openretina validate --held-out [KEY=VALUE ...]
+
+Judge optimised stimuli by what they are for.
+
+The bundled model is a twin of a simulated retina, whose true responses are
+known for every stimulus. Stimuli found on the twin are played to it.
+
+  openretina validate                        every cell of both sessions
+  openretina validate neuron=0..9 stimulus.norm=30 out=outputs/check
+  openretina validate outputs/2026-11-22     the finished runs in a folder
+  openretina validate --held-out model=hoefling_2024 neuron=[42,43]
+
+Settings are those of openretina optimize; neuron=[...] means each alone, and
+without neuron every cell is meant. Written are validation.csv, a row per
+stimulus, and validation.png; from folders, only where out= says so.
+
+  gain      (response - grey) / (best response known - grey)
+  natural   gain of the best of 500 natural clips, windowed to the cell, of the
+            same norm and range
+  cosine    with the stimulus that the truth itself leads to
+
+--held-out works for every ensemble: it optimises on all members but one and
+scores on that one, for each in turn, and writes held_out.csv.
+"""
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Report]:
+    """A bar for the stage that is going on; where there is no terminal, a line per stage."""
+    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+    stages: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bar.add_task(stage, total=total)
+                if not console.is_terminal:
+                    console.print(stage)
+            bar.update(stages[stage], completed=done, visible=done < total)
+
+        yield report
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _summary_cells(summary: TypeSummary) -> list[str]:
+    return [
+        str(len(summary.rows)),
+        _number(summary.mean(lambda row: row.gain)),
+        _number(summary.worst_gain),
+        _number(summary.mean(lambda row: row.natural_gain)),
+        f"{summary.above_natural}/{len(summary.rows)}",
+        _number(summary.mean(lambda row: row.cosine)),
+        _number(summary.times_grey),
+    ]
+
+
+def _print_validation(rows: Sequence[Validation], console: Console) -> None:
+    from openretina_cli.validation.report import TypeSummary, by_type
+
+    table = Table(box=None, padding=(0, 1, 0, 1))
+    table.add_column("type", header_style="bold", overflow="fold")  # long names are broken where a terminal is narrow
+    for name in ("cells", "gain", "worst", "natural", "above", "cosine", "x grey"):
+        table.add_column(name, header_style="bold", justify="right", no_wrap=True)
+    several = len({row.objective for row in rows}) > 1
+    summaries = by_type(rows)
+    for summary in summaries:
+        label = f"{summary.label} ({summary.objective})" if several else summary.label
+        table.add_row(label, *_summary_cells(summary))
+    kinds = [summary.objective for summary in summaries]
+    for kind in (kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1):
+        whole = TypeSummary("all", kind, tuple(row for row in rows if row.objective == kind))
+        table.add_row(f"all ({kind})" if several else "all", *_summary_cells(whole), style="bold")
+    console.print(table)
+    console.print("above: beats the best natural clip; x grey: response / response to grey", style="dim")
+
+
+def _print_held_out(rows: Sequence[Rescored], console: Console) -> None:
+    table = Table(box=None, padding=(0, 1, 0, 1))
+    for name in ("session", "neuron", "own members", "held out", "ratio"):
+        table.add_column(name, header_style="bold", justify="left" if name == "session" else "right")
+    for row in rows:
+        own, held = (sum(side) / len(side) for side in (row.own, row.held_out))
+        table.add_row(row.session, str(row.neuron), f"{own:.4g}", f"{held:.4g}", _number(row.ratio))
+    console.print(table)
+    ratios = [row.ratio for row in rows]
+    console.print(Text(f"mean ratio of held out to own: {sum(ratios) / len(ratios):.3f}", style="bold"))
+
+
+def _print_paths(paths: Sequence[Path], console: Console) -> None:
+    for path in paths:
+        console.print(Text(str(path), overflow="fold"))
+
+
+def _output(path: Path, overwrite: bool) -> RunFolder:
+    """The folder to write into.
+
+    Raises:
+        SettingError: it cannot be written, or holds something already.
+    """
+    folder = RunFolder(path)
+    folder.check()
+    if folder.result is not None:
+        raise SettingError(f"out={path} holds a run", expected="a folder of its own", repair="another out=")
+    taken = [name for name in ("validation.csv", "held_out.csv") if (path / name).exists()]
+    if taken and not overwrite:
+        raise SettingError(f"out={path} holds a {taken[0]}", repair="another out=, or overwrite=true")
+    return folder
+
+
+def _build(settings: Settings, console: Console) -> tuple[Retina, torch.device]:
+    from openretina_cli.build.model import build_model, choose_device
+
+    device = choose_device(settings.device)
+    shown = RunConsole(console)
+    with shown.live():
+        retina = build_model(settings.model, settings.stimulus.frames, device, shown.download)
+    console.print(f"{retina.facts.name}  [{device}]", style="bold", markup=False)
+    if retina.facts.note:
+        console.print(Text(retina.facts.note, style="yellow"))
+    return retina, device
+
+
+def _names_neurons(overrides: Sequence[str]) -> bool:
+    return any(text.replace(" ", "").startswith(("neuron=", "objective.neuron=")) for text in overrides)
+
+
+def _validate_cells(overrides: Sequence[str], console: Console) -> None:
+    from openretina_cli.hydra_app import compose_settings
+
+    settings = compose_settings(overrides)
+    folder = _output(Path(settings.out), settings.overwrite)
+    from openretina_cli.validation.bench import validate_stimuli
+    from openretina_cli.validation.cells import about_one_cell, optimize_cells, plan_cells
+    from openretina_cli.validation.report import write_validation
+    from openretina_cli.validation.run_folders import check_places
+    from openretina_cli.validation.truth import Truth, check_twin
+
+    about_one_cell(settings)
+    check_places(settings)
+    retina, device = _build(settings, console)
+    truth = Truth().to(device)
+    check_twin(retina.facts, truth)
+    plans = plan_cells(settings, retina, list(truth.facts.sessions), device, _names_neurons(overrides))
+    with _progress(console) as report:
+        rows = validate_stimuli(optimize_cells(plans, report), truth, report)
+    _print_validation(rows, console)
+    _print_paths(write_validation(rows, folder), console)
+
+
+def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console: Console) -> None:
+    places = dict(text.partition("=")[::2] for text in overrides)
+    if other := [name for name in places if name not in ("out", "overwrite")]:
+        raise SettingError(f"{other[0]} does not go with folders, whose runs have their own settings")
+    folder = _output(Path(places["out"]), places.get("overwrite") == "true") if "out" in places else None
+    import torch
+
+    from openretina_cli.validation.bench import validate_stimuli
+    from openretina_cli.validation.report import write_validation
+    from openretina_cli.validation.run_folders import find_runs, of_simulation, read_candidate
+    from openretina_cli.validation.truth import Truth
+
+    found = find_runs([Path(name) for name in folders])
+    runs = of_simulation(found)
+    if len(runs) < len(found):
+        console.print(f"{len(found) - len(runs)} runs of other models are left out", style="dim")
+    truth = Truth()
+    candidates = [read_candidate(run, truth, torch.device("cpu")) for run in runs]
+    with _progress(console) as report:
+        rows = validate_stimuli(candidates, truth, report)
+    _print_validation(rows, console)
+    if folder is not None:
+        _print_paths(write_validation(rows, folder), console)
+
+
+def _held_out(overrides: Sequence[str], console: Console) -> None:
+    from openretina_cli.hydra_app import compose_settings
+
+    settings = compose_settings(overrides)
+    folder = _output(Path(settings.out), settings.overwrite)
+    from openretina_cli.validation.cells import plan_cells
+    from openretina_cli.validation.held_out import rescore_held_out
+    from openretina_cli.validation.report import write_held_out
+
+    retina, device = _build(settings, console)
+    session = next(iter(retina.facts.sessions))  # a published checkpoint has dozens; one is named, or the first meant
+    chosen = _names_neurons(overrides)
+    plan = partial(plan_cells, settings, sessions=[session], device=device, chosen=chosen)
+    with _progress(console) as report:
+        rows = rescore_held_out(retina, plan, report)
+    _print_held_out(rows, console)
+    _print_paths(write_held_out(rows, folder), console)
+
+
+def validate(argv: Sequence[str]) -> None:
+    """Run `openretina validate` with its arguments.
+
+    Raises:
+        OpenRetinaError: the user's mistake, or something that failed.
+        Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
+    """
+    console = make_console()
+    words = [text for text in argv if text != HELD_OUT]
+    folders = [text for text in words if Path(text).is_dir() or not ("=" in text or text.startswith("-"))]
+    overrides = [text for text in words if text not in folders]
+    if folders and HELD_OUT in argv:
+        raise SettingError(f"{HELD_OUT} optimises anew, so it takes no folder", expected="KEY=VALUE")
+    if folders:
+        _validate_folders(folders, overrides, console)
+    elif HELD_OUT in argv:
+        _held_out(overrides, console)
+    else:
+        _validate_cells(overrides, console)

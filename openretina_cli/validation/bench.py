@@ -1,0 +1,204 @@
+"""The test bench: stimuli that were found on a twin, played to the simulated retina that it was trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from openretina_cli.build.problem import Plan
+from openretina_cli.optimization.loop import Problem
+from openretina_cli.optimization.objective import DecreaseObjective
+from openretina_cli.simulation.cell_types import GROUP_NAMES
+from openretina_cli.simulation.evaluation import gain, window_to_cell
+from openretina_cli.simulation.ganglion import Cell
+from openretina_cli.simulation.retina import LAG
+from openretina_cli.validation.control import best_natural, natural_clips
+from openretina_cli.validation.stacks import Report, measure, silent, solve_all
+from openretina_cli.validation.truth import Truth, on_truth
+
+LEAST_ROOM = 0.05
+"""A gain divides by what the best stimulus adds to grey; below 5 % of grey's response that is no measure of anything.
+So it is for cells that contrast suppresses: their most exciting input at a fixed norm is the least suppressing one."""
+
+SEVERAL = "several types"
+
+CENTRE = 1.0
+"""Standard deviation in pixels of the window over which a stimulus' colours at a cell's centre are averaged."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A stimulus to be judged.
+
+    Attributes:
+        plan: the problem that it solves.
+        stimulus: `(channel, time, height, width)`.
+        predicted: the objective that the twin promised.
+        source: where it is from, such as its run's folder.
+    """
+
+    plan: Plan
+    stimulus: Tensor
+    predicted: float
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a stimulus did.
+
+    Responses are true ones, but for the predicted; for objectives other than the mean response of neurons (MEI) and
+    minus it (MDI), they are the objective's values.
+
+    Attributes:
+        source: where the stimulus is from.
+        session: the session.
+        neurons: the neurons that count.
+        type: their functional type.
+        group: its number; None where they are of several types.
+        objective: kind of the objective.
+        predicted: what the twin promised.
+        true: response to the stimulus.
+        grey: response to the mean stimulus, zero.
+        optimum: best response known under the same constraints.
+        natural: best response to the natural clips.
+        gain: of the stimulus, NaN where it means nothing (see `LEAST_ROOM`).
+        natural_gain: of the best natural clip.
+        above_natural: whether the stimulus beats it.
+        cosine: between the stimulus and the one found on the truth from the same start.
+        colours: correlation over time of the first two colours at the cell's centre; NaN where there is one only.
+        polarity: largest excursion from grey at the centre, colours averaged, in standard deviations of the movies:
+            positive for light (ON), negative for dark (OFF).
+    """
+
+    source: str
+    session: str
+    neurons: tuple[int, ...]
+    type: str
+    group: int | None
+    objective: str
+    predicted: float
+    true: float
+    grey: float
+    optimum: float
+    natural: float
+    gain: float
+    natural_gain: float
+    above_natural: bool
+    cosine: float
+    colours: float
+    polarity: float
+
+
+def _correlation(x: Tensor, y: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([x, y]))[0, 1])
+
+
+def seen_frames(plan: Plan) -> slice:
+    """Stimulus frames that can reach what is scored."""
+    return slice(0, None) if plan.window is None else slice(plan.window[0], plan.window[1] + LAG)
+
+
+def centre_traces(stimulus: Tensor, cells: Sequence[Cell], seen: slice) -> Tensor:
+    """Time courses `(channel, time)` of a stimulus at the centre of cells, in the frames that are seen."""
+    row, column = (sum(getattr(cell, name) for cell in cells) / len(cells) for name in ("row", "column"))
+    window = window_to_cell(torch.ones(stimulus.shape[-2:]), row, column, CENTRE)
+    return (stimulus.cpu()[:, seen] * window).sum(dim=(2, 3)) / window.sum()
+
+
+def largest(trace: Tensor) -> float:
+    """The value `(time,)` that is furthest from zero, with its sign."""
+    return float(trace[trace.abs().argmax()])
+
+
+def optima(problems: Sequence[Problem], stimuli: Sequence[Tensor], report: Report) -> tuple[list[float], list[Tensor]]:
+    """The best objectives known on the truth, and the stimuli `(channel, time, height, width)` it led to by itself.
+
+    Each problem is solved on the truth twice, from its own start and from the stimulus that is judged. The first gives
+    the stimulus to compare with; the better of both and of the stimulus itself is the optimum, as two more runs do not
+    always find what the twin found.
+    """
+    best = [replace(problem, keep="best") for problem in problems]
+    own = solve_all(best, "optimising on the truth", report)
+    onward = solve_all(
+        [replace(problem, stimulus=stimulus) for problem, stimulus in zip(best, stimuli, strict=True)],
+        "optimising on the truth from the twin's stimuli",
+        report,
+    )
+    objectives = [max(a.objective, b.best) for a, b in zip(own, onward, strict=True)]
+    return objectives, [outcome.stimulus for outcome in own]
+
+
+def _natural(candidates: Sequence[Candidate], problems: Sequence[Problem], truth: Truth, report: Report) -> list[float]:
+    lengths = {candidate.stimulus.shape[1] for candidate in candidates}
+    clips = {frames: natural_clips(frames).to(candidates[0].stimulus.device) for frames in lengths}
+    best = []
+    for index, (candidate, problem) in enumerate(zip(candidates, problems, strict=True)):
+        report("playing natural clips", index, len(candidates))
+        plan, stimulus = candidate.plan, candidate.stimulus
+        cells, norm = truth.cells(plan.session, plan.neurons), float(stimulus.norm())
+        best.append(best_natural(clips[stimulus.shape[1]], cells, seen_frames(plan), norm, problem))
+    return best
+
+
+def judge(
+    candidate: Candidate, truth: Truth, true: float, grey: float, optimum: float, natural: float, own: Tensor
+) -> Validation:
+    """Put what was measured of one stimulus together; `own` is the stimulus that the truth led to."""
+    plan = candidate.plan
+    cells = truth.cells(plan.session, plan.neurons)
+    groups = {cell.type.group for cell in cells}
+    group = groups.pop() if len(groups) == 1 else None
+    gains = gain(torch.tensor([true, natural]), torch.tensor(grey), torch.tensor(optimum))
+    if not optimum - grey > LEAST_ROOM * abs(grey):
+        gains = torch.full((2,), math.nan)
+    traces = centre_traces(candidate.stimulus, cells, seen_frames(plan))
+    sign = -1.0 if isinstance(plan.problem.objective, DecreaseObjective) else 1.0
+    predicted, true_, grey_, optimum_, natural_ = (
+        sign * score for score in (candidate.predicted, true, grey, optimum, natural)
+    )
+    return Validation(
+        source=candidate.source,
+        session=plan.session,
+        neurons=plan.neurons,
+        type=SEVERAL if group is None else GROUP_NAMES[group],
+        group=group,
+        objective=plan.settings.objective.kind,
+        predicted=predicted,
+        true=true_,
+        grey=grey_,
+        optimum=optimum_,
+        natural=natural_,
+        gain=float(gains[0]),
+        natural_gain=float(gains[1]),
+        above_natural=true > natural,
+        cosine=float(torch.cosine_similarity(candidate.stimulus.flatten(), own.flatten(), dim=0)),
+        colours=_correlation(traces[0], traces[1]) if len(traces) > 1 else math.nan,
+        polarity=largest(traces.mean(0)),
+    )
+
+
+def validate_stimuli(candidates: Sequence[Candidate], truth: Truth, report: Report = silent) -> list[Validation]:
+    """Judge stimuli by the simulated retina.
+
+    Args:
+        candidates: the stimuli, on the device of the truth.
+        truth: the simulated retina.
+        report: told how it goes on.
+
+    Returns:
+        A verdict per stimulus, in their order.
+    """
+    problems = on_truth([candidate.plan for candidate in candidates], truth)
+    stimuli = [candidate.stimulus for candidate in candidates]
+    true = measure(problems, stimuli)
+    grey = measure(problems, [torch.zeros_like(stimulus) for stimulus in stimuli])
+    natural = _natural(candidates, problems, truth, report)
+    found, own = optima(problems, stimuli, report)
+    optimum = [max(a, b) for a, b in zip(found, true, strict=True)]
+    columns = zip(candidates, true, grey, optimum, natural, own, strict=True)
+    return [judge(candidate, truth, *rest) for candidate, *rest in columns]

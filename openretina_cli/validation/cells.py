@@ -1,0 +1,89 @@
+"""Every cell of a model, each with a problem of its own, from the settings of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from openretina_cli.build.acceleration import accelerate
+from openretina_cli.build.problem import (
+    ObjectiveBuilder,
+    Plan,
+    build_reducer,
+    choose_neurons,
+    choose_session,
+    neurons_of_type,
+    plan_run,
+)
+from openretina_cli.config.options import Group, Increase
+from openretina_cli.config.settings import Settings
+from openretina_cli.errors import SettingError
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.twin import Retina
+from openretina_cli.validation.bench import Candidate
+from openretina_cli.validation.stacks import Report, solve_all
+
+
+def about_one_cell(settings: Settings) -> Increase:
+    """The settings' objective, if it can be asked of every cell.
+
+    Raises:
+        SettingError: it is not about one cell.
+    """
+    objective = settings.objective
+    if not isinstance(objective, Increase) or isinstance(objective, Group):
+        raise SettingError(
+            f"objective={objective.kind} is not about one cell, and validate makes a stimulus for each",
+            expected="objective=mei or objective=mdi; or the folders of finished runs",
+        )
+    return objective
+
+
+def _plans_of_session(
+    settings: Settings, retina: Retina, session: str, cells: Sequence[int], device: torch.device
+) -> Iterator[Plan]:
+    alone = [replace(about_one_cell(settings), neuron=cell, group=None) for cell in cells]
+    # the first cell is planned, and the model tried, in full; the others differ from it in their objective only
+    first = plan_run(replace(settings, session=session, objective=alone[0]), retina, device)
+    builder = ObjectiveBuilder(retina, session, build_reducer(settings.reducer))
+    for cell, option in zip(cells, alone, strict=True):
+        problem = replace(first.problem, objective=builder.build(option))
+        yield replace(first, settings=replace(first.settings, objective=option), problem=problem, neurons=(cell,))
+
+
+def _cells_of(settings: Settings, facts: ModelFacts, session: str, chosen: bool) -> list[int]:
+    """The neurons that are meant, each alone."""
+    group = about_one_cell(settings).group
+    if group is not None:
+        return neurons_of_type(facts, session, group, "group")
+    return choose_neurons(facts, session, settings.neuron if chosen else "all", "neuron")
+
+
+def plan_cells(
+    settings: Settings, retina: Retina, sessions: Sequence[str], device: torch.device, chosen: bool
+) -> list[Plan]:
+    """A plan for each cell.
+
+    Args:
+        settings: of one run; its objective is asked of every cell.
+        retina: the model, on `device`.
+        sessions: the sessions, unless the settings name one.
+        device: where to compute.
+        chosen: whether the settings' neuron is meant, or several each alone, and not all of a session.
+
+    Raises:
+        SettingError: a setting does not fit the model.
+    """
+    plans: list[Plan] = []
+    for session in sessions if settings.session is None else [choose_session(retina.facts, settings.session)]:
+        cells = _cells_of(settings, retina.facts, session, chosen)
+        plans += _plans_of_session(settings, retina, session, cells, device)
+    return plans
+
+
+def optimize_cells(plans: Sequence[Plan], report: Report, stage: str = "optimising on the twin") -> list[Candidate]:
+    """Solve the plans on the fast form of their model."""
+    outcomes = solve_all([plan.problem for plan in accelerate(plans)], stage, report)
+    return [Candidate(plan, found.stimulus, found.objective) for plan, found in zip(plans, outcomes, strict=True)]

@@ -1,0 +1,91 @@
+"""Rescoring on members of an ensemble that took no part: optimised on all but one, scored on that one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from openretina_cli.build.acceleration import accelerate
+from openretina_cli.build.problem import Plan
+from openretina_cli.errors import SettingError
+from openretina_cli.models.twin import EnsembleModel, Retina, Twin
+from openretina_cli.validation.cells import optimize_cells
+from openretina_cli.validation.stacks import Report, measure, silent
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What became of one neuron's stimuli on the members that had no part in them.
+
+    Attributes:
+        session: the session.
+        neuron: the neuron.
+        own: per held-out member, the objective on the members that the stimulus was optimised on.
+        held_out: the same stimuli's objective on the member held out.
+    """
+
+    session: str
+    neuron: int
+    own: tuple[float, ...]
+    held_out: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Mean of held-out over own."""
+        ratios = [held / own for held, own in zip(self.held_out, self.own, strict=True)]
+        return sum(ratios) / len(ratios)
+
+
+def members_of(retina: Retina) -> list[Twin]:
+    """The members of an ensemble.
+
+    Raises:
+        SettingError: the model is no ensemble, or has one member only.
+    """
+    members = [cast(Twin, member) for member in retina.members] if isinstance(retina, EnsembleModel) else []
+    if len(members) < 2:
+        raise SettingError(
+            f"{retina.facts.name} has no member to hold out", expected="an ensemble of two or more members"
+        )
+    return members
+
+
+def _rescore(plans: Sequence[Plan], alone: Retina, report: Report, stage: str) -> list[tuple[float, float]]:
+    """Each plan's objective on its own model and on another, for the stimulus that it finds."""
+    found = optimize_cells(plans, report, stage)
+    moved = [
+        replace(plan, retina=alone, problem=replace(plan.problem, objective=plan.problem.objective.on(alone)))
+        for plan in plans
+    ]
+    scores = measure([plan.problem for plan in accelerate(moved)], [candidate.stimulus for candidate in found])
+    return [(candidate.predicted, score) for candidate, score in zip(found, scores, strict=True)]
+
+
+def rescore_held_out(
+    retina: Retina, plan: Callable[[Retina], Sequence[Plan]], report: Report = silent
+) -> list[Rescored]:
+    """Optimise on all members but one, score on that one, for each member in turn.
+
+    Args:
+        retina: the ensemble.
+        plan: makes the plans, one neuron each, on a part of the ensemble.
+        report: told how it goes on.
+
+    Returns:
+        A row per neuron, in the order of the plans.
+
+    Raises:
+        SettingError: the model is no ensemble of several members.
+    """
+    members = members_of(retina)
+    folds, plans = [], []
+    for index, member in enumerate(members):
+        others = EnsembleModel(members[:index] + members[index + 1 :], retina.facts)
+        plans = list(plan(others))
+        stage = f"optimising without member {index} of {len(members)}"
+        folds.append(_rescore(plans, EnsembleModel([member], retina.facts), report, stage))
+    return [
+        Rescored(made.session, made.neurons[0], *(tuple(side) for side in zip(*rows, strict=True)))
+        for made, rows in zip(plans, zip(*folds, strict=True), strict=True)
+    ]

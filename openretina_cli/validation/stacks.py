@@ -1,0 +1,37 @@
+"""Many problems at a time: solved, or only measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from openretina_cli.optimization.loop import Outcome, Problem, optimize_stack
+from openretina_cli.optimization.stopper import OptimizationStopper
+from openretina_cli.pipeline import CHUNK
+
+Report = Callable[[str, int, int], None]
+"""`report(stage, done, total)`: what is being done, and how much of it."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+def solve_all(problems: Sequence[Problem], stage: str, report: Report) -> list[Outcome]:
+    """Solve problems in stacks of the size that suits the device."""
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(problems):
+        report(stage, len(outcomes), len(problems))
+        size = CHUNK[problems[0].stimulus.device.type]
+        outcomes += optimize_stack(problems[len(outcomes) : len(outcomes) + size])
+    report(stage, len(outcomes), len(problems))
+    return outcomes
+
+
+def measure(problems: Sequence[Problem], stimuli: Sequence[Tensor]) -> list[float]:
+    """Each problem's objective for a stimulus `(channel, time, height, width)`, without optimising anything."""
+    look = OptimizationStopper(0)
+    asked = [replace(p, stimulus=s, stopper=look) for p, s in zip(problems, stimuli, strict=True)]
+    return [outcome.objective for outcome in solve_all(asked, "", silent)]
