@@ -288,6 +288,8 @@ def test_the_shipped_ensemble_predicts_held_out_movies(retina: SimulatedRetina) 
     assert sum(file.stat().st_size for file in files) <= 1.5e6
     ensemble = load_ensemble(SHIPPED)
     recording = record(retina, 12, TEST_SEED)
+    for member in ensemble.members:
+        assert all(found.mean() > 0.94 for found in held_out_correlations(member, recording).values())
     for session, found in held_out_correlations(ensemble, recording).items():
         types = by_type(found, retina.session(session).groups)
         assert found.mean() > 0.95
