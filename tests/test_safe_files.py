@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openretina_cli.errors import ModelError, UnsafeFileError
-from openretina_cli.models import safe_files
+from openretina_cli.models import plain_pickle, safe_files
 from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict, sha256_of
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -374,7 +374,7 @@ def test_the_hand_made_array_is_read_when_it_does_not_lie(tmp_path: Path) -> Non
 
 
 def test_a_pickle_cannot_alter_what_later_files_are_read_with(tmp_path: Path) -> None:
-    for (module, name), entry in safe_files._PLAIN_GLOBALS.items():
+    for (module, name), entry in plain_pickle.PLAIN_GLOBALS.items():
         # BUILD with (None, attributes): sets attributes of whatever find_class returned
         target = f"c{module}\n{name}\n".encode()
         for attributes in ({"_make": 1}, {"__call__": 1}, {"resolve": 1}, {"__setstate__": 1}):

@@ -28,7 +28,7 @@ def read_stimulus(path: Path, shape: tuple[int, int, int, int]) -> Tensor:
 
     Args:
         path: a file with a tensor `(channel, time, height, width)`, or with a leading batch axis of 1.
-        shape: the `(channel, time, height, width)` that the model needs; a time of 0 allows any.
+        shape: the `(channel, time, height, width)` that is needed.
 
     Raises:
         SettingError: the file cannot be read, or holds something else.
@@ -38,14 +38,15 @@ def read_stimulus(path: Path, shape: tuple[int, int, int, int]) -> Tensor:
     try:
         stimulus = _read(path)
     except Exception as error:  # torch and numpy raise many kinds for a broken or hostile file
-        raise SettingError(f"stimulus.file={path} cannot be read: {type(error).__name__}") from error
+        raise SettingError(
+            f"stimulus.file={path} cannot be read: {type(error).__name__}", expected=".pt or .npy"
+        ) from error
     if not isinstance(stimulus, Tensor):
         raise SettingError(f"stimulus.file={path} holds a {type(stimulus).__name__}", expected="a tensor")
     if stimulus.dim() == 5 and len(stimulus) == 1:
         stimulus = stimulus[0]
-    if stimulus.dim() != 4 or any(want not in (0, got) for want, got in zip(shape, stimulus.shape, strict=True)):
-        wanted = tuple(size or "any" for size in shape)
-        raise SettingError(f"stimulus.file={path} holds shape {tuple(stimulus.shape)}", expected=f"{wanted}")
+    if stimulus.shape != shape:
+        raise SettingError(f"stimulus.file={path} holds shape {tuple(stimulus.shape)}", expected=f"{shape}")
     stimulus = stimulus.detach().to(torch.float32)
     if not bool(torch.isfinite(stimulus).all()):
         raise SettingError(f"stimulus.file={path} holds NaN or infinity", expected="finite values")
