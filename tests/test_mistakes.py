@@ -212,7 +212,7 @@ SETTINGS = [
     mistake("typo in an argument", "optimize optimizer.lrr=1", "optimizer.lrr is no setting", "lr (did you mean"),
     mistake("setting of nothing", "optimize seed.x=3", "seed.x is no setting"),
     mistake("new setting", "optimize +unknown=1", "unknown is no setting", "one of session, neuron"),
-    mistake("new nested setting", "optimize +objective.foo=3", "objective.foo is no setting", "expected one of neuron, group"),
+    mistake("new nested setting", "optimize +objective.foo=3", "foo is no setting", "expected one of neuron, group"),
     mistake("new setting in a list", "optimize +constraint.norm_then_range.nrom=3", "nrom is no setting", "norm (did"),
     mistake("unknown group", "optimize modle=mine", "modle is no setting", "model (did you mean that?)"),
     mistake("unknown objective", "optimize objective=mie", "objective=mie is no option", "mei (did you mean that?)"),
