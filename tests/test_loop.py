@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -55,18 +56,6 @@ def bowl(x: Tensor) -> Tensor:
     return -(x - CENTER).square().sum()
 
 
-def run(
-    function: Callable[[Tensor], Tensor],
-    *,
-    lr: float = 0.1,
-    stopper: OptimizationStopper | None = None,
-    style: type[AbstractObjective] = Scored,
-    start: Tensor | None = None,
-    **settings: object,
-) -> Outcome:
-    return optimize_stack([problem(function, lr=lr, stopper=stopper, style=style, start=start, **settings)])[0]
-
-
 def problem(
     function: Callable[[Tensor], Tensor],
     *,
@@ -79,6 +68,10 @@ def problem(
     begin = torch.zeros(SHAPE, dtype=torch.float64) if start is None else start
     optimizer = partial(torch.optim.SGD, lr=lr)
     return Problem(begin, style(function), optimizer, stopper or OptimizationStopper(20), **settings)  # type: ignore[call-arg, arg-type]
+
+
+def run(function: Callable[[Tensor], Tensor], **settings: Any) -> Outcome:
+    return optimize_stack([problem(function, **settings)])[0]
 
 
 @pytest.mark.parametrize("style", [Scored, Forwarded])
