@@ -19,7 +19,6 @@ RESPONSE = "response.csv"
 VIDEO = "stimulus.mp4"
 FIGURE = "composition"
 RESULT = "result.json"
-LOG = "optimize.log"
 
 
 class RunFolder:

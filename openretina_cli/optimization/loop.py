@@ -6,17 +6,19 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from openretina_cli.errors import ObjectiveError, OpenRetinaError
+from openretina_cli.errors import ObjectiveError, OpenRetinaError, SettingError
 from openretina_cli.optimization.constraint import Constraint
 from openretina_cli.optimization.objective import AbstractObjective
 from openretina_cli.optimization.penalty import Penalty
 from openretina_cli.optimization.stimulus_range import norms
 from openretina_cli.optimization.stopper import OptimizationStopper, Step
+
+T = TypeVar("T")
 
 Keep = Literal["last", "best"]
 ZERO_GRADIENT = "zero gradient"
@@ -260,10 +262,13 @@ def optimize_stack(problems: Sequence[Problem], on_step: Callable[[int, Step], N
     return [run.outcome for run in runs if run.outcome is not None]
 
 
-def _as_list(value: object) -> list[object]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def _listed(value: Sequence[T] | T | None, kind: type[T], name: str) -> list[T]:
+    """One rule, several or none, as a list; what is no such rule is refused, since leaving it out would go unseen."""
+    rules: list[Any] = [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+    for rule in rules:
+        if not isinstance(rule, kind):
+            raise SettingError(f"{name} holds a {type(rule).__name__}", expected=f"a {kind.__name__}")
+    return rules
 
 
 def optimize_stimulus(
@@ -292,9 +297,10 @@ def optimize_stimulus(
 
     Raises:
         ObjectiveError: the objective raised, or was not finite at the start.
+        SettingError: a penalty is no `Penalty`, or a constraint no `Constraint`.
     """
-    penalties = [p for p in _as_list(stimulus_regularization_loss) if isinstance(p, Penalty)]
-    constraints = [c for c in _as_list(stimulus_postprocessor) if isinstance(c, Constraint)]
+    penalties = _listed(stimulus_regularization_loss, Penalty, "stimulus_regularization_loss")  # type: ignore[type-abstract]  # the base
+    constraints = _listed(stimulus_postprocessor, Constraint, "stimulus_postprocessor")  # type: ignore[type-abstract]  # the base
     outcomes = optimize_stack(
         [
             Problem(row, objective_object, optimizer_init_fn, optimization_stopper, constraints, penalties)
