@@ -6,13 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench bundled-model wheel clean
+.PHONY: demo test test-slurm lint format bench bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
 test: $(READY)  ## lint, types, tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
+
+test-slurm: $(READY)  ## sweeps on a real Slurm (apt-get install slurm-wlm munge), started and stopped by the tests
+	$(BIN)/python -m pytest -rs tests/test_slurm.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from openretina_cli.config.location import config_directory
 from openretina_cli.errors import OpenRetinaError
@@ -21,6 +24,8 @@ Find the video that a cell of a digital-twin retina likes best.
   openretina models                     list the known checkpoints, and which are on this machine
   openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
   openretina models fetch NAME          download a checkpoint, for machines without a network
+  openretina render DIR [DIR ...]       videos and figures of finished runs, from their folders
+  openretina report DIR [DIR ...]       a page, a table and all stimuli of the runs in a folder
   openretina validate [KEY=VALUE ...]   play optimised stimuli to the simulated retina, whose truth is known
   openretina --version                  print the version
 
@@ -28,7 +33,6 @@ Find the video that a cell of a digital-twin retina likes best.
   openretina optimize experiment=hoefling_2024 model=hoefling_2024 neuron=100
 """
 
-VERBS = ("optimize", "models", "validate")
 INTERRUPTED = 130
 MAXIMUM_WIDTH = 120
 """Longer lines of help are hard to read."""
@@ -75,19 +79,47 @@ def _validate(argv: Sequence[str]) -> None:
         validate_verb.validate(argv)
 
 
+def _render(argv: Sequence[str]) -> None:
+    from openretina_cli import render_verb
+
+    if _wants_help(argv):
+        sys.stdout.write(render_verb.HELP)
+    else:
+        render_verb.render(argv)
+
+
+def _report_runs(argv: Sequence[str]) -> None:
+    from openretina_cli import report_verb
+
+    if _wants_help(argv):
+        sys.stdout.write(report_verb.HELP)
+    else:
+        report_verb.report(argv)
+
+
 def _complete(argv: Sequence[str]) -> None:
     """Answer the shell's question for completions; the script that asks knows no verbs."""
     line = os.environ.get("COMP_LINE", "")
     words = shlex.split(line) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
     asks = any(argument.startswith("query=") for argument in argv)
     if asks and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
-        sys.stdout.write("\n".join(verb for verb in VERBS if verb.startswith("".join(words[1:2]))) + "\n")
+        sys.stdout.write("\n".join(verb for verb in ACTIONS if verb.startswith("".join(words[1:2]))) + "\n")
         return
     if asks and words[1] == "optimize":
         os.environ["COMP_LINE"] = line.replace(" optimize", "", 1)
     from openretina_cli.hydra_app import optimize
 
     optimize(argv)
+
+
+ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
+    "optimize": _optimize,
+    "models": _models,
+    "render": _render,
+    "report": _report_runs,
+    "validate": _validate,
+}
+"""What each verb does."""
 
 
 def _dispatch(argv: Sequence[str]) -> None:
@@ -99,17 +131,13 @@ def _dispatch(argv: Sequence[str]) -> None:
         sys.stdout.write(HELP)
     elif argv[0] in ("-sc", "--shell-completion"):
         _complete(argv)
-    elif argv[0] == "optimize":
-        _optimize(argv[1:])
-    elif argv[0] == "models":
-        _models(argv[1:])
-    elif argv[0] == "validate":
-        _validate(argv[1:])
+    elif argv[0] in ACTIONS:
+        ACTIONS[argv[0]](argv[1:])
     else:
         from openretina_cli.errors import SettingError
 
         raise SettingError(
-            f"there is no verb {argv[0]}", expected="one of " + ", ".join(VERBS), repair="openretina --help"
+            f"there is no verb {argv[0]}", expected="one of " + ", ".join(ACTIONS), repair="openretina --help"
         )
 
 
@@ -128,9 +156,20 @@ def _report(error: Exception) -> int:
     return explained.exit_code
 
 
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Let go of what is held, as after Ctrl-C, when a cluster or a supervisor ends the command."""
+    del frame
+    raise SystemExit(128 + number)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
+    """Run the command and return its exit code.
+
+    0 done, 1 failed, 2 the user's mistake, 130 interrupted; when terminated it exits with 143.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the process is ours
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         _dispatch(arguments)
     except KeyboardInterrupt:

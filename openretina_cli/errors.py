@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 
 class OpenRetinaError(Exception):
     """Base of every error that this package raises on purpose.
@@ -19,6 +22,10 @@ class OpenRetinaError(Exception):
         self.problem = problem
         self.expected = expected
         self.repair = repair
+
+    def __reduce__(self) -> tuple[Callable[..., OpenRetinaError], tuple[str]]:
+        """How it crosses to another process, as from a launcher's worker to the command."""
+        return partial(type(self), expected=self.expected, repair=self.repair), (self.problem,)
 
     def __str__(self) -> str:
         text = self.problem

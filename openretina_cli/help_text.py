@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 SETTING = re.compile(r"^(?P<indent> *)(?P<key>[\w\"]+):(?: (?P<value>.*?))?(?: +# (?P<comment>.*))?$")
 COLUMN = 32
 """Columns of the left part."""
+
+LAUNCHER = "hydra/launcher"
+"""Hydra's group for what makes the runs of a sweep."""
 
 HIDDEN = ("kind", "_self_", "defaults", "hydra")
 
@@ -24,7 +27,7 @@ out into a folder.
   openretina optimize objective=mdi neuron=[1,5,9] stimulus.norm=30 device=cuda
   openretina optimize objective=discriminative objective.on=[28]
   openretina optimize experiment=hoefling_2024 model=hoefling_2024 neuron=100
-  openretina optimize -m 'neuron=range(0,113)' seed=1,2     # a sweep; quote brackets
+  openretina optimize -m neuron=0..112 seed=1,2 out=DIR     # a sweep
 """
 
 GROUPS = """
@@ -32,9 +35,16 @@ Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of what was
 chosen. The default is shown, with its settings. Of constraint and penalty
 several can be chosen, and are applied in order: constraint=[norm,range]."""
 
+SWEEPS = """
+Sweeps: with -m, a list or range for any key makes a run of each combination.
+neuron=0..112, neuron=all and session=all are ranges, too. The same command with
+the same out=DIR goes on where an earlier one ended. The launcher says where the
+runs are made; joblib, submitit_local, submitit_slurm and ray, and the sweeper
+optuna, are Hydra's own and installed on their own."""
+
 FLAGS = """\
 Flags (Hydra's)
-  -m, --multirun        sweep: a list or a range for any key makes a run of each combination
+  -m, --multirun        sweep, see above; quote what has brackets: 'neuron=range(0,113)'
   --cfg job             print the composed settings instead of running; --resolve fills in ${...}
   --info [WHAT]         print how the settings were composed: defaults-tree, searchpath, plugins ...
   -cd, --config-dir DIR add a folder of your own options, such as DIR/objective/mine.yaml
@@ -99,12 +109,15 @@ def _shown(setting: Setting, prefix: str) -> tuple[str, str]:
     return f"{prefix}{setting.key}{value}", setting.help
 
 
-def _group(name: str, folders: list[Path], default: str, width: int) -> Iterator[str]:
+def _group(name: str, folders: list[Path], shown: Sequence[str], default: str, width: int) -> Iterator[str]:
+    """A group: its options, and the settings of those that are shown in full."""
     files = {path.stem: path for folder in folders for path in sorted((folder / name).glob("*.yaml"))}
+    prefix = name.replace("/", ".")
     yield f"\n{name}={default}"
     yield from _columns(((stem, title_of(path)) for stem, path in files.items()), 2, width)
-    if (chosen := files.get(default.strip("[]"))) is not None:
-        yield from _columns((_shown(setting, f"{name}.") for setting in settings_of(chosen)), 4, width)
+    for option in shown:
+        if option in files:
+            yield from _columns((_shown(setting, f"{prefix}.") for setting in settings_of(files[option])), 4, width)
 
 
 def optimize_help(folders: list[Path], width: int) -> str:
@@ -121,5 +134,7 @@ def optimize_help(folders: list[Path], width: int) -> str:
     defaults = _defaults(main)
     own = sorted({path.name for folder in folders[1:] for path in folder.iterdir() if path.is_dir()} - defaults.keys())
     for name in [*defaults, *own]:
-        lines += _group(name, folders, defaults.get(name, "null"), width)
+        default = defaults.get(name, "null")
+        lines += _group(name, folders, [default.strip("[]")], default, width)
+    lines += [SWEEPS, *_group(LAUNCHER, folders, ["slurm"], "batched", width)]
     return "\n".join([*lines, "", FLAGS])

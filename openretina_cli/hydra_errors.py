@@ -12,7 +12,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from openretina_cli.config.location import config_directory
 from openretina_cli.config.settings import GROUPS, TOP_LEVEL, closest
-from openretina_cli.errors import SettingError
+from openretina_cli.errors import OpenRetinaError, RunError, SettingError
+
+PACKAGES = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+    "optuna": "hydra-optuna-sweeper",
+    "ax": "hydra-ax-sweeper",
+    "nevergrad": "hydra-nevergrad-sweeper",
+}
+"""The packages of Hydra's own launchers and sweepers."""
 
 
 def _missing_option(error: MissingConfigException) -> SettingError:
@@ -23,6 +34,8 @@ def _missing_option(error: MissingConfigException) -> SettingError:
     options = error.options or sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
     if not options:
         return SettingError(f"{group}={option}: there is no config group {group}")
+    if option in PACKAGES and group in ("hydra/launcher", "hydra/sweeper"):
+        return SettingError(f"{group}={option} is not installed", repair=f"pip install {PACKAGES[option]}")
     return SettingError(f"{group}={option} is no option", expected=closest(option, options))
 
 
@@ -70,8 +83,10 @@ def _raised_in(error: BaseException, packages: tuple[str, ...]) -> bool:
     return bool(frames) and any(package in Path(frames[-1].filename).parts for package in packages)
 
 
-def explain(error: Exception) -> SettingError | None:
-    """The user's mistake behind an error of Hydra's, OmegaConf's or YAML's; None if it is not one."""
+def explain(error: Exception) -> OpenRetinaError | None:
+    """The mistake behind an error of Hydra's, OmegaConf's, YAML's or a launcher's; None if it is not one."""
+    if type(error).__name__ == "FailedJobError":  # submitit's, which need not be installed
+        return RunError(f"Slurm does not take the job: {_first_line(error)}", repair="sinfo, to see whether it answers")
     chained: BaseException | None = error
     while chained is not None:
         if isinstance(chained, yaml.MarkedYAMLError):

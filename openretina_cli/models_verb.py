@@ -120,7 +120,7 @@ def _print_facts(facts: ModelFacts, console: Console) -> None:
 
 def _show(name: str, overrides: Sequence[str], console: Console) -> None:
     _find(name)
-    from openretina_cli.hydra_app import compose_settings
+    from openretina_cli.composer import compose_settings
 
     settings = compose_settings([f"model={name}", *overrides])
     from openretina_cli.build.model import build_model, choose_device  # torch, only where a checkpoint is opened

@@ -163,7 +163,7 @@ def _names_neurons(overrides: Sequence[str]) -> bool:
 
 
 def _validate_cells(overrides: Sequence[str], console: Console) -> None:
-    from openretina_cli.hydra_app import compose_settings
+    from openretina_cli.composer import compose_settings
 
     settings = compose_settings(overrides)
     folder = _output(Path(settings.out), settings.overwrite)
@@ -211,7 +211,7 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
 
 
 def _held_out(overrides: Sequence[str], console: Console) -> None:
-    from openretina_cli.hydra_app import compose_settings
+    from openretina_cli.composer import compose_settings
 
     settings = compose_settings(overrides)
     folder = _output(Path(settings.out), settings.overwrite)

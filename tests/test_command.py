@@ -97,7 +97,11 @@ def test_the_command_agrees_with_the_reference(case: str, reference_runs: dict[s
     if case != "early_stopping":  # of its 1000 iterations the reference gives, 200 are compared
         stimulus = torch.load(folder / "stimulus.pt", weights_only=True).numpy()
         final = golden[f"{case}/stimulus"]
-        assert np.abs(stimulus - final).max() < 1e-4 * np.abs(final).max()
+        assert np.linalg.norm(stimulus - final) < 1e-5 * np.linalg.norm(final)
+        if case != "adam":
+            # Adam divides by the size of each pixel's gradient, and where that is nothing but rounding, single pixels
+            # go astray: the reference's own result is 1.9e-4 of the maximum away from the same run in float64.
+            assert np.abs(stimulus - final).max() < 1e-4 * np.abs(final).max()
 
 
 def test_a_finished_folder_holds_every_file_and_fact(reference_runs: dict[str, Path]) -> None:
@@ -185,12 +189,18 @@ def test_a_finished_run_is_not_made_again_unless_asked(openretina: Command, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
-def test_a_sweep_by_hydras_own_launcher_makes_a_folder_per_job(openretina: Command, tmp_path: Path) -> None:
-    done = openretina("optimize", "-m", *ONE_MEMBER, "neuron=1,2", f"out={tmp_path / 'sweep'}")
-    assert done.returncode == 0, done.stderr
-    for job, neuron in enumerate((1, 2)):
-        assert result(tmp_path / "sweep" / str(job))["neurons"] == [neuron]
-        assert (tmp_path / "sweep" / str(job) / ".hydra" / "config.yaml").is_file()
+def test_a_sweep_by_hydras_own_launcher_makes_the_same_folders_as_ours(openretina: Command, tmp_path: Path) -> None:
+    sweep = ("optimize", "-m", *ONE_MEMBER, "neuron=1..2,9999", f"out={tmp_path / 'sweep'}")
+    done = openretina(*sweep, "hydra/launcher=basic")
+    assert done.returncode == 2
+    assert "neuron=9999 is not in session" in done.stderr
+    folders = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert [result(folder)["neurons"] for folder in folders[:2]] == [[1], [2]]
+    assert "neuron=9999 is not" in (folders[2] / "failure.json").read_text()
+    assert (tmp_path / "sweep" / "index.html").is_file()
+    again = openretina(*sweep)
+    assert "3 runs, 2 of them finished before" in again.stdout
+    assert sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == folders
 
 
 def test_a_weighted_sum_is_the_sum_of_its_terms(openretina: Command, tmp_path: Path) -> None:

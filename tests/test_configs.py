@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from openretina_cli.composer import compose_settings
 from openretina_cli.config.location import config_directory
 from openretina_cli.config.settings import Settings
 from openretina_cli.help_text import optimize_help, settings_of, title_of
-from openretina_cli.hydra_app import compose_settings
 
 CONFIGS = config_directory()
 OPTIONS = sorted(CONFIGS.glob("*/*.yaml"))
@@ -44,7 +44,10 @@ def test_every_option_composes_and_is_typed(path: Path) -> None:
     assert isinstance(settings, Settings)
 
 
-@pytest.mark.parametrize("path", [CONFIGS / "optimize.yaml", *OPTIONS], ids=lambda path: path.stem)
+LAUNCHERS = sorted(CONFIGS.glob("hydra/launcher/*.yaml"))
+
+
+@pytest.mark.parametrize("path", [CONFIGS / "optimize.yaml", *OPTIONS, *LAUNCHERS], ids=lambda path: path.stem)
 def test_every_setting_is_explained(path: Path) -> None:
     assert title_of(path)
     for setting in settings_of(path):
@@ -57,7 +60,7 @@ def numbers(path: Path) -> Iterator[str]:
             yield line
 
 
-@pytest.mark.parametrize("path", OPTIONS, ids=choice)
+@pytest.mark.parametrize("path", [*OPTIONS, *LAUNCHERS], ids=choice)
 def test_every_number_says_where_it_comes_from(path: Path) -> None:
     for line in numbers(path):
         assert re.search(r"#.*(\(|as |first)", line), line
@@ -101,7 +104,14 @@ def test_an_experiment_leaves_the_constraint_to_the_user() -> None:
 
 @pytest.mark.parametrize(
     ("override", "same"),
-    [("out=elsewhere", True), ("device=cpu", True), ("overwrite=true", True), ("seed=1", False), ("neuron=1", False)],
+    [
+        ("out=elsewhere", True),
+        ("device=cpu", True),
+        ("overwrite=true", True),
+        ("fail_fast=true", True),
+        ("seed=1", False),
+        ("neuron=1", False),
+    ],
 )
 def test_runs_are_the_same_where_what_they_compute_is(override: str, same: bool) -> None:
     assert (compose_settings([override]).key == compose_settings([]).key) is same
@@ -124,7 +134,7 @@ def test_a_folder_of_the_users_brings_options_and_help(tmp_path: Path) -> None:
 
 def test_help_names_every_group_option_and_default_setting() -> None:
     text = optimize_help([CONFIGS], 100)
-    for path in OPTIONS:
+    for path in [*OPTIONS, *LAUNCHERS]:
         assert re.search(rf"^  {path.stem}\b", text, flags=re.MULTILINE), path
     for setting in ("neuron=42", "optimizer.lr=10.0", "stimulus.norm=5.0", "experiment=null"):
         assert setting in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from openretina_cli.errors import ModelError, SettingError
+from openretina_cli.models import fast_hidden
 from openretina_cli.models.architecture import NONLINEARITIES, Architecture
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.fast import FastRetina, fast_form
@@ -166,6 +168,29 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_response_and_gradient_are_those_of_the_plain_form(case: Case, dtype: torch.dtype) -> None:
     assert_same(case, dtype)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("worth", [0.0, math.inf], ids=["kernels", "coefficients"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_both_ways_to_convolve_agree(
+    case: Case, worth: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_hidden, "WORTH", worth)
+    assert_same(case, dtype)
+
+
+@pytest.mark.parametrize("cached", [1, 1000, 30_000])
+def test_members_may_be_taken_one_after_another(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_hidden, "WORTH", math.inf)
+    monkeypatch.setattr(fast_hidden, "CACHED", cached)
+    assert_same(Case(THREE_LAYERS, members=5), torch.float64)
+
+
+def test_the_published_ensemble_is_convolved_as_coefficients() -> None:
+    fast = fast_of(build(CASES["published"]), CASES["published"])
+    # 10 x 8 coefficients, in pairs
+    assert fast.layers[1].get_submodule("space").get_buffer("kernels").shape[1] == 40
 
 
 def test_every_session_has_its_own_speed_and_readout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,14 +17,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
+from openretina_cli.artifacts.axis_tools import WINDOW_COLOR, scale_bar_length
 from openretina_cli.artifacts.colors import channel_looks
-from openretina_cli.artifacts.composition_axes import (
-    WINDOW_COLOR,
-    plot_stimulus_composition,
-    scale_bar_length,
-)
+from openretina_cli.artifacts.composition_axes import plot_stimulus_composition
 from openretina_cli.artifacts.decomposition import decompose
-from openretina_cli.artifacts.figure import draw_composition, write_composition
+from openretina_cli.artifacts.figure import Composer, draw_composition, write_composition
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError, UserError
 
@@ -271,6 +269,16 @@ def test_every_shape_of_run_is_drawn_without_a_warning_and_without_overlapping_t
     assert any(ax.get_title(loc="left") == "Temporal component" for ax in figure.axes) is not static
 
 
+@pytest.mark.parametrize("view", SHAPES, ids=lambda view: f"{view.stimulus.shape}-{view.response.shape}")
+def test_drawing_only_what_differs_between_runs_gives_the_pixels_of_drawing_everything(view: RunView) -> None:
+    with Image.open(io.BytesIO(Composer().encode(view, "png", 100))) as picture:
+        quick = np.asarray(picture)
+        assert picture.info["dpi"] == pytest.approx((100, 100), abs=0.05)  # the file counts in whole pixels per metre
+    figure = draw_composition(view, 100)
+    figure.canvas.draw()
+    np.testing.assert_array_equal(quick, np.asarray(figure.canvas.buffer_rgba())[..., :3])
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +293,14 @@ def test_files_are_the_same_every_time_and_ignore_the_users_settings(tmp_path: P
     assert dict(matplotlib.rcParams) == before
     with Image.open(first[0]) as picture:
         assert picture.width == 2000
+
+
+@pytest.mark.parametrize(("dpi", "width"), [(100, 1250), (160, 2000)])
+def test_the_dpi_say_how_many_pixels_there_are(dpi: int, width: int, tmp_path: Path) -> None:
+    (path,) = write_composition(run(), tmp_path / "composition", dpi=dpi)
+    with Image.open(path) as picture:
+        assert picture.width == width
+        assert picture.mode == "RGB"
 
 
 def test_text_in_a_pdf_stays_text(tmp_path: Path) -> None:

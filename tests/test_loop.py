@@ -23,6 +23,7 @@ from openretina_cli import (
     optimize_stimulus,
 )
 from openretina_cli.errors import ObjectiveError, SettingError
+from openretina_cli.optimization.constraint import Constraint
 
 SHAPE = (1, 4, 3, 2)
 
@@ -203,6 +204,59 @@ def test_rows_of_a_stack_never_touch() -> None:
         assert torch.equal(together.stimulus, alone.stimulus)
         assert together.stop_reason == alone.stop_reason
         assert len(together.history) == len(alone.history)
+
+
+SEPARATE = [
+    cls
+    for cls in vars(torch.optim).values()
+    if isinstance(cls, type)
+    and issubclass(cls, torch.optim.Optimizer)
+    and cls.__name__ not in ("Optimizer", "LBFGS", "SparseAdam", "Muon")  # Muon takes matrices only
+]
+
+
+@pytest.mark.parametrize("optimizer", SEPARATE, ids=lambda cls: cls.__name__)
+def test_every_optimizer_steps_the_rows_of_a_stack_apart(optimizer: type[torch.optim.Optimizer]) -> None:
+    make = partial(optimizer, lr=0.05)
+    starts = [torch.full(SHAPE, value, dtype=torch.float64) for value in (0.0, 0.5, -1.0)]
+    problems = [
+        Problem(start, Scored(bowl), make, OptimizationStopper(count), [ChangeNorm(2.0)])
+        for start, count in zip(starts, (9, 4, 6), strict=True)
+    ]
+    for together, alone in zip(optimize_stack(problems), (optimize_stack([p])[0] for p in problems), strict=True):
+        torch.testing.assert_close(together.stimulus, alone.stimulus, rtol=1e-12, atol=1e-14)
+        assert len(together.history) == len(alone.history)
+
+
+class Counting(Constraint):
+    """A stranger's constraint, with a state."""
+
+    def __init__(self) -> None:
+        self.shapes: list[int] = []
+
+    def process(self, x: Tensor) -> Tensor:
+        self.shapes.append(len(x))
+        return x * 1.0
+
+
+def test_a_strangers_constraint_meets_its_own_run_only() -> None:
+    constraints = [Counting(), Counting()]
+    optimize_stack([problem(bowl, constraints=[own], stopper=OptimizationStopper(3)) for own in constraints])
+    assert [own.shapes for own in constraints] == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_a_strangers_optimizer_may_put_a_new_tensor_in_place() -> None:
+    class Replacing(torch.optim.Optimizer):
+        def __init__(self, params: list[Tensor]) -> None:
+            super().__init__(params, {})
+
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            (row,) = self.param_groups[0]["params"]
+            row.data = row.data - 0.1 * row.grad
+
+    begin = torch.zeros(SHAPE, dtype=torch.float64)
+    (outcome,) = optimize_stack([Problem(begin, Scored(bowl), Replacing, OptimizationStopper(20))])
+    assert torch.equal(outcome.stimulus, run(bowl).stimulus)
 
 
 def test_each_step_is_reported() -> None:

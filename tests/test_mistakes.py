@@ -268,7 +268,7 @@ SETTINGS = [
     mistake("no key", "optimize =5", "cannot read =5", "KEY=VALUE"),
     mistake("unknown flag", "optimize --fast", "--fast", "openretina optimize --help"),
     mistake("flags that exclude each other", "optimize -m --cfg job", "Only one of --run, --multirun, --cfg"),
-    mistake("unknown verb", "optimise neuron=3", "there is no verb optimise", "one of optimize, models, validate"),
+    mistake("unknown verb", "optimise neuron=3", "there is no verb optimise", "one of optimize, models, render"),
     mistake("unknown model", "models nope", "there is no model nope", "one of ensemble_directory"),
     mistake("model without files", "models fetch ensemble_directory", "ensemble_directory has no published files"),
     mistake("fetch nothing", "models fetch", "takes one model, not 0", "openretina models fetch hoefling_2024"),
@@ -409,9 +409,51 @@ STARTS = [
     mistake("hostile file", f"{RUN} stimulus.file=start.pt", "start.pt cannot be read",
             given=file("start.pt", HOSTILE)),
 ]
+
+SWEEP = f"optimize -m {CHEAP} "
+SWEEPS = [
+    mistake("empty range", f"{SWEEP}neuron=range(5,5)", "neuron=range(5,5) is empty", "one value or more"),
+    mistake("span backwards", f"{SWEEP}neuron=9..3", "neuron=9..3: the span 9..3 is empty", "3..9"),
+    mistake("span in a list backwards", f"{SWEEP}neuron=1,9..3", "the span 9..3 is empty"),
+    mistake("endless range", f"{SWEEP}optimizer.lr=interval(0,1)", "has no end of values", "a sweeper that draws"),
+    mistake("too many runs", f"{SWEEP}seed=range(0,3000000)", "these are more than 1000000 runs", "at most 1000000"),
+    mistake("all neurons of a swept model", f"{SWEEP}neuron=all model.center_readouts=true,false",
+            "neuron=all has no meaning while model.center_readouts is swept", "a sweep per model.center_readouts"),
+    mistake("all sessions of swept models", f"{SWEEP}session=all model=simulated_retina,ensemble_directory",
+            "session=all has no meaning while model is swept"),
+    mistake("all neurons of no session", f"{SWEEP}neuron=all session=dorsal", "session=dorsal is not in the model",
+            "one of simulated_dorsal, simulated_ventral, or all"),
+    mistake("one value twice", f"{SWEEP}neuron=4,5,4", "runs 0 and 2 of the sweep would both go into",
+            "no value twice"),
+    mistake("one folder for all", f"{SWEEP}neuron=4,5 hydra.sweep.subdir=all", "would both go into", "subdir"),
+    mistake("a seed that is text", f"{SWEEP}seed=1,abc", "seed=abc", "a whole number"),
+    mistake("a negative seed", f"{SWEEP}seed=1,-1", "seed=-1", "a whole number from 0"),
+    mistake("a neuron that is text", f"{SWEEP}neuron=1,x", "neuron=x", "a number from 0"),
+    mistake("a session that is a number", f"{SWEEP}session=1,2", "session=1", "the name of a session"),
+    mistake("wrong value in the second group", f"{SWEEP}stimulus.norm=5,wide", "stimulus.norm=wide", "a number"),
+    mistake("unknown option in a sweep", f"{SWEEP}objective=mei,mie", "objective=mie is no option", "mei"),
+    mistake("unknown setting in a sweep", f"{SWEEP}neurn=1,2", "neurn is no setting", "neuron (did you mean that?)"),
+    mistake("added setting in a sweep", f"{SWEEP}+neurn=1,2", "neurn is no setting", "neuron (did you mean that?)"),
+    mistake("unknown launcher", f"{SWEEP}neuron=1,2 hydra/launcher=slrum", "hydra/launcher=slrum is no option",
+            "slurm"),
+    mistake("launcher that is not installed", f"{SWEEP}neuron=1,2 hydra/launcher=ray",
+            "hydra/launcher=ray is not installed", "pip install hydra-ray-launcher"),
+    mistake("sweeper that is not installed", f"{SWEEP}neuron=1,2 hydra/sweeper=ax",
+            "hydra/sweeper=ax is not installed", "pip install hydra-ax-sweeper"),
+    mistake("unknown setting of the launcher", f"{SWEEP}neuron=1,2 hydra.launcher.wrkers=2",
+            "hydra.launcher.wrkers is no setting", "workers"),
+    mistake("setting of the launcher", f"{SWEEP}neuron=1,2 hydra.launcher.workers=-1", "hydra.launcher.workers=-1",
+            "0 or more"),
+    mistake("setting of the sweep", f"{SWEEP}neuron=1,2 fail_fast=maybe", "fail_fast=maybe", "true or false"),
+    mistake("a sweep into a file", f"{SWEEP}neuron=1,2", "run is a file", given=file("run", "")),
+    mistake("a sweep of no model", f"{SWEEP}neuron=1,2 model=ensemble_directory model.path=absent",
+            "absent", code=2),
+    mistake("a sweep on no device", f"{SWEEP}neuron=1,2 device={ABSENT_DEVICE}", f"device={ABSENT_DEVICE}", "not here"),
+    mistake("a sweep that is printed", f"{SWEEP}neuron=1,2 --cfg job", "--multirun"),
+]
 # fmt: on
 
-TABLE = [*SETTINGS, *CONFIGS, *PROBLEMS, *CHECKPOINTS, *OWN_CODE, *STARTS]
+TABLE = [*SETTINGS, *CONFIGS, *PROBLEMS, *CHECKPOINTS, *OWN_CODE, *STARTS, *SWEEPS]
 
 
 # --- the tests

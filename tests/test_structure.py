@@ -17,15 +17,23 @@ FLOORS = {
     "artifacts": 1,
     "simulation": 1,
     "build": 2,
+    "solver": 2,
+    "result": 2,
     "pipeline": 2,
     "validation": 2,
+    "report": 2,
     "sweep": 3,
     "console": 3,
+    "sweep_console": 3,
     "help_text": 4,
     "hydra_errors": 4,
+    "composer": 4,
+    "single_run": 4,
     "hydra_app": 4,
     "models_verb": 4,
     "validate_verb": 4,
+    "render_verb": 4,
+    "report_verb": 4,
     "cli": 5,
     "__main__": 6,
 }
@@ -33,18 +41,26 @@ FLOORS = {
 
 NEIGHBOURS = {
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
-    ("pipeline", "build"),
+    ("solver", "build"),
+    ("result", "build"),
+    ("result", "solver"),
+    ("pipeline", "result"),
+    ("pipeline", "solver"),
     ("validation", "build"),
-    ("validation", "pipeline"),
-    ("validate_verb", "hydra_app"),
+    ("sweep_console", "console"),
+    ("single_run", "composer"),
+    ("hydra_app", "composer"),
+    ("hydra_app", "single_run"),
+    ("validate_verb", "composer"),
     ("validate_verb", "help_text"),
-    ("models_verb", "hydra_app"),
+    ("models_verb", "composer"),
     ("models_verb", "help_text"),
 }
 """Arrows on one floor that are meant."""
 
 WITHOUT_TORCH = [
     "cli",
+    "composer",
     "config",
     "console",
     "errors",
@@ -52,6 +68,11 @@ WITHOUT_TORCH = [
     "hydra_app",
     "hydra_errors",
     "models_verb",
+    "render_verb",
+    "report",
+    "report_verb",
+    "single_run",
+    "sweep_console",
     "validate_verb",
 ]
 """What answers help and mistakes."""

@@ -14,9 +14,10 @@ from conftest import DATA
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.build.model import build_model
 from openretina_cli.build.problem import Plan
+from openretina_cli.composer import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
-from openretina_cli.hydra_app import compose_settings, optimize
+from openretina_cli.hydra_app import optimize
 from openretina_cli.models.twin import Retina
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES

@@ -15,16 +15,9 @@ import pytest
 from chromium import watch
 
 from openretina_cli.artifacts.colors import PALETTE, channel_looks, to_rgb
+from openretina_cli.artifacts.film import AIR, STRIP_HEIGHT, WINDOW, Film, film_of, to_yuv
 from openretina_cli.artifacts.player import play_stimulus
-from openretina_cli.artifacts.video import (
-    AIR,
-    STRIP_HEIGHT,
-    WINDOW,
-    encode_video,
-    to_yuv420,
-    video_frames,
-    write_video,
-)
+from openretina_cli.artifacts.video import encode_video, write_video
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError
 
@@ -122,7 +115,7 @@ def test_each_stimulus_pixel_becomes_a_square_and_nothing_is_cropped(
     height: int, width: int, size: tuple[int, int]
 ) -> None:
     stimulus = noise(2, 2, height, width)
-    frame = next(iter(video_frames(view_of(stimulus))))
+    frame = next(iter(film_of(view_of(stimulus)).rgb()))
     assert frame.shape == (*size, 3)
     factor = size[0] // height
     picture = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
@@ -133,14 +126,14 @@ def test_each_stimulus_pixel_becomes_a_square_and_nothing_is_cropped(
 
 
 def test_a_picture_too_wide_for_players_is_enlarged_less() -> None:
-    frame = next(iter(video_frames(view_of(noise(2, 1, 2, 300)))))
+    frame = next(iter(film_of(view_of(noise(2, 1, 2, 300))).rgb()))
     assert frame.shape == (24, 3600, 3)
 
 
 def test_the_window_is_marked_below_the_picture_and_only_there() -> None:
     stimulus = noise(2, 50, 18, 16)
-    plain = np.stack(list(video_frames(view_of(stimulus))))
-    marked = np.stack(list(video_frames(view_of(stimulus, window=(10, 20), lag=30))))
+    plain = np.stack(list(film_of(view_of(stimulus)).rgb()))
+    marked = np.stack(list(film_of(view_of(stimulus, window=(10, 20), lag=30)).rgb()))
     assert marked.shape[1] == plain.shape[1] + STRIP_HEIGHT
     np.testing.assert_array_equal(marked[:, : plain.shape[1]], plain)
     bar = marked[0, plain.shape[1] + STRIP_HEIGHT // 2]
@@ -150,7 +143,7 @@ def test_the_window_is_marked_below_the_picture_and_only_there() -> None:
 
 @pytest.mark.parametrize("frames", [2, 50, 1000])  # the last has more frames than the strip has columns
 def test_the_cursor_is_always_there_and_only_moves_forward(frames: int) -> None:
-    marked = video_frames(view_of(np.zeros((1, frames, 4, 4), dtype=np.float32), ("grey",), window=(0, 1)))
+    marked = film_of(view_of(np.zeros((1, frames, 4, 4), dtype=np.float32), ("grey",), window=(0, 1))).rgb()
     cursors = [np.flatnonzero((frame[-STRIP_HEIGHT // 2] == 255).all(axis=-1)) for frame in marked]
     assert min(map(len, cursors)) >= 2
     assert (np.diff([cursor[0] for cursor in cursors]) >= 0).all()
@@ -180,8 +173,26 @@ def test_the_yuv_matrix_is_that_of_bt709() -> None:
     colors = {(255, 255, 255): (235, 128, 128), (0, 0, 0): (16, 128, 128), (255, 0, 0): (63, 102, 240)}
     colors |= {(0, 255, 0): (173, 42, 26), (0, 0, 255): (32, 240, 118)}
     for rgb, expected in colors.items():
-        planes = to_yuv420(np.full((2, 2, 3), rgb, dtype=np.uint8)).reshape(-1)
-        assert (planes[0], planes[4], planes[5]) == expected
+        assert tuple(round(float(to_yuv(np.array(rgb, dtype=np.uint8), index))) for index in range(3)) == expected
+
+
+def yuv420_of_an_enlarged_frame(frame: np.ndarray) -> np.ndarray:
+    """What the encoder is given, made the slow way: from every pixel of the enlarged frame."""
+    height, width, _ = frame.shape
+    luma, *chroma = (to_yuv(frame, index) for index in range(3))
+    quarters = [plane.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) for plane in chroma]
+    flat = np.concatenate([plane.reshape(-1) for plane in (luma, *quarters)])
+    return np.rint(flat).astype(np.uint8).reshape(-1, width)
+
+
+@pytest.mark.parametrize("size", [(18, 16), (17, 15), (301, 203)], ids=str)
+@pytest.mark.parametrize("window", [None, (1, 3)])
+def test_converting_before_enlarging_gives_what_converting_every_pixel_gives(
+    size: tuple[int, int], window: tuple[int, int] | None
+) -> None:
+    film: Film = film_of(view_of(noise(2, 5, *size), window=window))
+    for frame, planes in zip(film.rgb(), film.yuv420(), strict=True):
+        np.testing.assert_array_equal(planes, yuv420_of_an_enlarged_frame(frame))
 
 
 @pytest.mark.parametrize("rate", [30.0, 15.0, 60.0, 29.97, 31.25])
@@ -216,6 +227,14 @@ def test_the_stream_is_one_that_browsers_play_and_says_what_its_colours_mean() -
 def test_the_same_stimulus_gives_the_same_bytes() -> None:
     view = view_of(noise(2, 20, 18, 16), window=(10, 20))
     assert encode_video(view) == encode_video(view)
+
+
+def test_a_film_takes_about_the_room_of_its_tensor_and_every_frame_can_be_jumped_to() -> None:
+    stimulus = noise(2, 50, 18, 16)  # the worst case
+    mp4 = encode_video(view_of(stimulus))
+    assert len(mp4) < 1.5 * stimulus.nbytes
+    with av.open(io.BytesIO(mp4)) as container:
+        assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -276,7 +295,7 @@ def test_the_player_takes_values_as_they_are_when_told_not_to_normalise() -> Non
 
 def test_importing_the_pictures_is_cheap() -> None:
     """The command line imports these modules to print its help; the heavy libraries wait until something is drawn."""
-    modules = ["colors", "composition_axes", "decomposition", "figure", "player", "video"]
+    modules = ["colors", "composition_axes", "decomposition", "figure", "film", "player", "rendering", "video"]
     code = "import sys; " + "".join(f"import openretina_cli.artifacts.{name}; " for name in modules)
     code += "print(sorted({'matplotlib', 'av', 'torch', 'scipy'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

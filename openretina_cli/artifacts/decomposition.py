@@ -71,7 +71,7 @@ def stimulus_array(stimulus: Any) -> NDArray[np.float32]:
     """
     if hasattr(stimulus, "detach"):
         stimulus = stimulus.detach().cpu().numpy()
-    array = np.asarray(stimulus, dtype=np.float32)
+    array = np.ascontiguousarray(stimulus, dtype=np.float32)
     if array.ndim != 4 or array.size == 0:
         raise UserError(
             f"cannot draw a stimulus of shape {array.shape}", expected="(channel, time, height, width), none of them 0"
@@ -92,16 +92,34 @@ def decompose(channel: NDArray[np.floating[Any]]) -> RankOne:
     """
     frames, height, width = channel.shape
     flat = channel.reshape(frames, height * width).astype(np.float64)
-    left, singular, right = np.linalg.svd(flat, full_matrices=False)
-    if singular[0] == 0.0:  # any unit vectors would do; an empty picture is the honest one
+    largest = np.abs(flat).max()
+    if largest == 0.0:  # any unit vectors would do; an empty picture is the honest one
         return RankOne(np.zeros(frames), np.zeros((height, width)), 0.0)
-    scale = np.abs(right[0]).max() * _polarity(right[0])
+    flat /= largest  # so that the squares of tiny stimuli do not underflow
+    right = _first_right_vector(flat)
+    course = flat @ right
+    scale = np.abs(right).max() * _polarity(right)
     return RankOne(
-        temporal=left[:, 0] * singular[0] * scale,
-        spatial=(right[0] / scale).reshape(height, width),
-        # relative to the first value, so that tiny stimuli do not underflow
-        explained_variance=float(1.0 / np.sum((singular / singular[0]) ** 2)),
+        temporal=course * scale * largest,
+        spatial=(right / scale).reshape(height, width),
+        explained_variance=float(np.sum(course**2) / np.sum(flat**2)),
     )
+
+
+def _first_right_vector(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The first right singular vector of a matrix that is not zero.
+
+    It comes from the eigenvectors of the smaller of the two products of the matrix with itself, in a fraction of the
+    time of a whole singular value decomposition, which spends most of it on components that are not asked for.
+    """
+    rows, columns = matrix.shape
+    if rows > columns:
+        right: NDArray[np.float64] = np.linalg.eigh(matrix.T @ matrix)[1][:, -1]
+    else:
+        right = np.linalg.eigh(matrix @ matrix.T)[1][:, -1] @ matrix
+    right = (matrix @ right) @ matrix  # one more step of the power method takes away what squaring cost in digits
+    unit: NDArray[np.float64] = right / np.linalg.norm(right)
+    return unit
 
 
 def _polarity(spatial: NDArray[np.float64]) -> float:

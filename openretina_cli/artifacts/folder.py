@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,10 @@ RESPONSE = "response.csv"
 VIDEO = "stimulus.mp4"
 FIGURE = "composition"
 RESULT = "result.json"
+FAILURE = "failure.json"
+
+Stamp = tuple[int, int]
+"""Which file a result is: its inode and the time of its last change, in ns."""
 
 
 class RunFolder:
@@ -39,6 +44,15 @@ class RunFolder:
         except (OSError, ValueError):
             return None
         return result if isinstance(result, dict) else None
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """What tells one result in this folder from a later one; None where there is none."""
+        try:
+            found = (self.path / RESULT).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def check(self) -> None:
         """Find out before any work whether the folder can be written.
@@ -71,7 +85,7 @@ class RunFolder:
                 aside.mkdir(parents=True)
             yield aside
             with self.explained(ArtifactError):
-                self._publish(aside)
+                self.publish(aside)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             for parent in made:  # folders made for a run that left nothing behind
@@ -87,12 +101,23 @@ class RunFolder:
         except OSError as error:
             raise kind(f"out={self.path} cannot be written: {error.strerror or error}", repair="out=FOLDER") from error
 
-    def _publish(self, aside: Path) -> None:
-        if not self.path.exists():
+    def publish(self, aside: Path) -> None:
+        """Move what was written aside into place: all at once where nothing is there yet, else the result last.
+
+        Raises:
+            OSError: the operating system refuses.
+        """
+        try:
             aside.rename(self.path)
-            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self._replace(aside)
+
+    def _replace(self, aside: Path) -> None:
         # The old result goes first and the new one comes last, so that a result never vouches for other files.
         (self.path / RESULT).unlink(missing_ok=True)
+        (self.path / FAILURE).unlink(missing_ok=True)
         names = sorted((path.name for path in aside.iterdir()), key=lambda name: name == RESULT)
         for name in names:
             if (self.path / name).is_dir():

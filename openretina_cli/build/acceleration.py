@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from openretina_cli.build.problem import Plan
@@ -74,3 +75,28 @@ def accelerate(plans: Sequence[Plan]) -> list[Plan]:
             faster = replace(problem, objective=problem.objective.on(model))
             moved[index] = replace(plans[index], problem=faster)
     return moved
+
+
+@torch.no_grad()
+def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor]) -> list[Tensor]:
+    """What the model answers to the stimulus of each run, in all frames.
+
+    Args:
+        plans: the runs.
+        stimuli: a stimulus `(channel, time, height, width)` per run.
+
+    Returns:
+        A response `(time, neuron)` per run, of the neurons that count in it, in its order.
+    """
+    groups: dict[tuple[int, str, int], list[int]] = defaultdict(list)
+    for index, (plan, stimulus) in enumerate(zip(plans, stimuli, strict=True)):
+        groups[id(plan.retina), plan.session, stimulus.shape[1]].append(index)
+    found: dict[int, Tensor] = {}
+    for (_, session, frames), indices in groups.items():
+        stack = torch.stack([stimuli[index] for index in indices])
+        retina = plans[indices[0]].retina
+        model = _windowed([plans[index] for index in indices], frames, (0, frames - retina.facts.lag))
+        responses = retina(stack, data_key=session) if model is None else model(stack)
+        for index, response in zip(indices, responses, strict=True):
+            found[index] = response[:, list(plans[index].neurons)]
+    return [found[index] for index in range(len(plans))]

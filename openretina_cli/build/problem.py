@@ -28,6 +28,7 @@ from openretina_cli.optimization.constraint import (
     NormAndRange,
     TemporalGaussianLowPass,
 )
+from openretina_cli.optimization.descent import GradientDescent
 from openretina_cli.optimization.loop import Keep, OptimizerInit, Problem, apply_constraints
 from openretina_cli.optimization.objective import (
     AbstractObjective,
@@ -257,6 +258,11 @@ def build_stopper(option: options.Option) -> OptimizationStopper:
     raise TypeError(f"no stopper for {type(option).__name__}")
 
 
+def _only_a_sound_rate(arguments: Mapping[str, Any]) -> bool:
+    rate = arguments.get("lr")
+    return set(arguments) == {"lr"} and isinstance(rate, float) and 0 <= rate <= torch.finfo(torch.float32).max
+
+
 def build_optimizer(option: options.Optimizer) -> OptimizerInit:
     """The optimizer that is asked for, as a function of the tensors it changes.
 
@@ -264,6 +270,8 @@ def build_optimizer(option: options.Optimizer) -> OptimizerInit:
         SettingError: there is no such class, its arguments do not fit, or it cannot work from gradients alone.
     """
     cls = find_class(option.target, torch.optim.Optimizer, "optimizer._target_")
+    if cls is torch.optim.SGD and _only_a_sound_rate(option.arguments):
+        return partial(GradientDescent, **option.arguments)
     if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
         raise SettingError(f"optimizer._target_={option.target} measures the objective itself", repair="optimizer=sgd")
     trial = torch.zeros(1, requires_grad=True)
@@ -288,8 +296,14 @@ def build_start(option: options.Noise, seed: int, facts: ModelFacts, constraints
     return apply_constraints(random_stimulus(field, seed, option.mean, option.std), constraints)
 
 
-def plan_run(settings: Settings, retina: Retina, device: torch.device) -> Plan:
+def plan_run(settings: Settings, retina: Retina, device: torch.device, response_frames: int | None = None) -> Plan:
     """Build everything that one run needs.
+
+    Args:
+        settings: what is asked for.
+        retina: the model, on `device`.
+        device: where the model is.
+        response_frames: what a probe of the model found; None means that the model is tried now.
 
     Raises:
         SettingError: a setting does not fit the model.
@@ -302,7 +316,8 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device) -> Plan:
     objective = builder.build(settings.objective)
     optimizer, stopper = build_optimizer(settings.optimizer), build_stopper(settings.stopper)
     penalties = [build_penalty(name, option) for name, option in settings.penalty.items()]
-    response_frames = probe(retina, session, settings.stimulus.frames, device)
+    if response_frames is None:
+        response_frames = probe(retina, session, settings.stimulus.frames, device).response_frames
     window = objective.window(response_frames)
     start = build_start(settings.stimulus, settings.seed, facts, constraints).to(device)
     keep: Keep = "best" if settings.keep == "best" else "last"

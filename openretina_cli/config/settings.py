@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 TARGET = "_target_"
 MOST_NAMES = 20
 """A list of names that is longer is cut; a checkpoint may have hundreds of sessions."""
-PLACE = ("out", "overwrite", "device")
-"""Settings that say where a run happens, not what it computes; they are no part of a run's identity."""
+PLACE = ("out", "overwrite", "device", "fail_fast")
+"""Settings that say where and how runs happen, not what they compute; they are no part of a run's identity."""
 
 YAML_WORDS = {True: "on", False: "off"}
 """YAML reads the bare keys `on` and `off` as truth values; here they are the clusters of an objective."""
@@ -42,6 +42,8 @@ class TopLevel:
     out: str = MISSING
     overwrite: bool = False
     keep: str = "last"
+    tf32: bool = False
+    fail_fast: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -69,9 +71,12 @@ class Settings:
         out: the run's folder.
         overwrite: whether a finished run there is replaced.
         keep: whether the last or the best stimulus is kept.
+        tf32: whether a GPU may round the factors of products to 10 bits.
+        fail_fast: whether a sweep stops at its first failed run.
         constraint: by name, in the order they are applied.
         penalty: by name.
         key: hex digest of everything that shapes the result, the same for equal runs.
+        values: the settings as they were composed, as plain containers.
     """
 
     session: str | None
@@ -82,6 +87,8 @@ class Settings:
     out: str
     overwrite: bool
     keep: str
+    tf32: bool
+    fail_fast: bool
     model: Option
     objective: Option
     reducer: Option
@@ -92,6 +99,7 @@ class Settings:
     stimulus: Noise
     output: Output
     key: str
+    values: Mapping[str, Any]
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -218,8 +226,28 @@ def _mapping(group: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    """The composed settings as plain containers, interpolations resolved."""
+def _reader(group: str) -> Callable[[Mapping[str, Any]], Any]:
+    if group in LISTS:
+        return lambda node: _read_many(group, node.get(group))
+    return lambda node: read_option(group, node.get(group), f"{group}.")
+
+
+# The stimulus comes first: other settings refer to its norm, and the one that was typed is to be named.
+READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "stimulus": lambda node: typed(Noise, _mapping("stimulus", node), "stimulus."),
+    **{group: _reader(group) for group in sorted(KINDS, key=LISTS.__contains__)},
+    "optimizer": lambda node: _read_optimizer(node.get("optimizer")),
+    "output": lambda node: typed(Output, _mapping("output", node), "output."),
+}
+"""How the settings of each group are read, in the order in which mistakes are looked for."""
+
+
+def plain_settings(config: DictConfig) -> dict[str, Any]:
+    """The composed settings as plain containers, interpolations resolved.
+
+    Raises:
+        SettingError: an interpolation leads nowhere.
+    """
     try:
         node = OmegaConf.to_container(config, resolve=True)
     except InterpolationResolutionError as error:
@@ -234,31 +262,40 @@ def settings_key(node: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(shaping, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def read_settings(config: DictConfig) -> Settings:
+def check_varied(key: str, value: object) -> None:
+    """Check one of the settings in which the runs of a stack may differ, before any of them begins.
+
+    Raises:
+        SettingError: the setting cannot take the value.
+    """
+    if key == "neuron":
+        neuron_choice(key, value)
+    elif key == "seed":
+        require(isinstance(value, int) and not isinstance(value, bool), key, value, "a whole number")
+        TopLevel(neuron=0, seed=value, device="auto", out="out")  # type: ignore[arg-type]  # whole, as was just seen
+    elif key == "session":
+        require(value is None or isinstance(value, str), key, value, "the name of a session")
+
+
+def read_settings(config: DictConfig, like: Settings | None = None) -> Settings:
     """Check composed YAML and return it as typed settings.
+
+    Args:
+        config: as Hydra composed it.
+        like: settings of another run; options that agree with its are taken over unread, which is quicker.
 
     Raises:
         SettingError: anything in it is misspelt, missing, of the wrong type or out of range.
     """
-    node = _plain(config)
+    node = plain_settings(config)
     for key in node:
         if key not in TOP_LEVEL and key not in GROUPS:
             raise SettingError(f"{key} is no setting", expected=closest(key, [*TOP_LEVEL, *GROUPS]))
-    # The top and the stimulus come first: other settings refer to theirs, and the one that was typed is to be named.
     top = typed(TopLevel, {key: node[key] for key in TOP_LEVEL if key in node}, "")
-    stimulus = typed(Noise, _mapping("stimulus", node), "stimulus.")
-    one = {group: read_option(group, node.get(group), f"{group}.") for group in KINDS if group not in LISTS}
-    many = {group: _read_many(group, node.get(group)) for group in LISTS}
-    return Settings(
-        **vars(top),
-        model=one["model"],
-        objective=one["objective"],
-        reducer=one["reducer"],
-        constraint=many["constraint"],
-        penalty=many["penalty"],
-        optimizer=_read_optimizer(node.get("optimizer")),
-        stopper=one["stopper"],
-        stimulus=stimulus,
-        output=typed(Output, _mapping("output", node), "output."),
-        key=settings_key(node),
-    )
+    options = {
+        group: getattr(like, group)
+        if like is not None and like.values.get(group) == node.get(group)
+        else read_group(node)
+        for group, read_group in READERS.items()
+    }
+    return Settings(**vars(top), **options, key=settings_key(node), values=node)

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.models.architecture import NONLINEARITIES
 from openretina_cli.models.convolution import SeparableConvolution, temporal_basis
-from openretina_cli.models.fast_layers import FirstLayer, FoldedLayer, HiddenLayer, Readout
+from openretina_cli.models.fast_first import FirstLayer
+from openretina_cli.models.fast_hidden import HiddenLayer
+from openretina_cli.models.fast_layers import FoldedLayer, Readout
 from openretina_cli.models.readout import GaussianReadout
 from openretina_cli.models.twin import ChannelBias, Core, EnsembleModel, Layer, Retina, Twin, the_session
 
@@ -30,9 +32,17 @@ class FastRetina(nn.Module):
         readout: from the last layer to responses.
         frames: stimulus frames.
         window: the response frames `[start, stop)`.
+        field: rows and columns of the stimulus.
     """
 
-    def __init__(self, layers: Sequence[FoldedLayer], readout: Readout, frames: int, window: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        layers: Sequence[FoldedLayer],
+        readout: Readout,
+        frames: int,
+        window: tuple[int, int],
+        field: tuple[int, int],
+    ) -> None:
         super().__init__()
         start, stop = window
         self.frames = frames
@@ -40,8 +50,10 @@ class FastRetina(nn.Module):
         self.layers = nn.Sequential()
         left = self.seen.stop - start
         for layer in layers:
-            self.layers.append(HiddenLayer(layer, left) if self.layers else FirstLayer(layer, left))
+            grid = layer.grid(*field)
+            self.layers.append((HiddenLayer if self.layers else FirstLayer)(layer, left, grid))
             left -= layer.lag
+            field = grid.output
         self.readout = readout
 
     def forward(self, stimulus: Tensor) -> Tensor:
@@ -153,4 +165,4 @@ def fast_form(
     start, stop = window or (0, length)
     if not 0 <= start < stop <= length:
         raise SettingError(f"the window [{start}, {stop}) is outside the response, which has {max(length, 0)} frames")
-    return FastRetina(layers, readout, frames, (start, stop))
+    return FastRetina(layers, readout, frames, (start, stop), (retina.facts.height, retina.facts.width))

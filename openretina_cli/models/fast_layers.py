@@ -1,6 +1,6 @@
-"""The parts of the fast form: layers of many members at once, with weights that are constants.
+"""The parts of the fast form that all of its layers share, and its readout.
 
-Between layers, features are `(member * channel, time, batch, height, width)`, so that nearly every step is a product of
+Between layers, features are `(member * channel, time, batch, pixel)`, so that nearly every step is a product of
 matrices on memory as it lies: copies would cost as much as the products.
 """
 
@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from openretina_cli.models.spectrum import Grid
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class FoldedLayer:
         """What layers of several members must have in common to run as one."""
         return self.spatial.shape, self.weights.shape, self.basis.shape, self.padding, repr(self.nonlinearity)
 
+    def grid(self, height: int, width: int) -> Grid:
+        """What the layer does to a field of that size."""
+        return Grid(height, width, self.spatial.shape[-1], self.padding)
+
     @classmethod
     def of_members(cls, layers: Sequence[FoldedLayer]) -> FoldedLayer:
         """The same layer of all members as one."""
@@ -76,130 +82,35 @@ def banded(kernels: Tensor, frames: int) -> Tensor:
     return matrices
 
 
-class _SpaceThenTime(torch.autograd.Function):
-    """A convolution whose kernel is a spatial one times a temporal one for each pair of channels, space first.
+class _Elu(torch.autograd.Function):
+    """The published nonlinearity, x above zero and exp(x) - 1 below, over its input.
 
-    Written by hand because one row of the output sees `size` rows of the input, which overlap from one output row to
-    the next: as views of one copy that is unfolded along the width only, they cost `size` times less memory traffic
-    than the usual unfolded copy. Only the gradient of the input exists.
+    Torch's own goes by way of `expm1`, which keeps the digits of results near zero that the next sum rounds away, and
+    takes six times as long as `exp`. As exp(x) - 1 is nowhere below x, the larger of both is the result.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, spatial: Tensor, temporal: Tensor, offset: Tensor) -> Tensor:
-        """Convolve.
-
-        Args:
-            ctx: carries the weights to `backward`.
-            x: `(in, height, width, batch, time)`.
-            spatial: `(in, out, size, size)`.
-            temporal: banded matrices `(in, out, time', time)`.
-            offset: `(out, 1, 1)`, added to the result.
-
-        Returns:
-            `(out, time', height' * width' * batch)`.
-        """
-        ctx.save_for_backward(spatial, temporal)
-        ctx.shape = x.shape
-        (channels, height, width, batch, time), (_, out, size, _) = x.shape, spatial.shape
-        rows, row = height - size + 1, (width - size + 1) * batch * time
-        # (in, height, size, width', batch, time): per row of x, what each column of the kernel meets
-        unfolded = x.unfold(2, size, 1).permute(0, 1, 5, 2, 3, 4).contiguous().view(channels, height * size, row)
-        seen = unfolded.as_strided((channels, rows, size**2, row), (height * size * row, size * row, row, 1))
-        result = offset.repeat(1, temporal.shape[2], rows * row // time)
-        maps = x.new_empty(out, rows, row)
-        for channel in range(channels):
-            kernels = spatial[channel].reshape(out, size**2).expand(rows, -1, -1)
-            torch.bmm(kernels, seen[channel], out=maps.transpose(0, 1))
-            result.baddbmm_(temporal[channel], maps.view(out, -1, time).mT)
-        return result
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Apply it in place."""
+        below = x.clamp(max=0).exp_().sub_(1)
+        ctx.save_for_backward(below)
+        ctx.mark_dirty(x)
+        return torch.maximum(x, below, out=x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        """Gradient of `x`: time, then space, each transposed."""
-        spatial, temporal = ctx.saved_tensors
-        (channels, height, width, batch, time), (_, out, size, _) = ctx.shape, spatial.shape
-        rows, columns = height - size + 1, width - size + 1
-        unfolded = gradient.new_zeros(channels, height, size, columns * batch * time)
-        for channel in range(channels):
-            maps = torch.bmm(gradient.mT, temporal[channel]).view(out, rows, -1)
-            kernels = spatial[channel].reshape(out, size**2).t()
-            for row in range(rows):
-                seen = unfolded[channel, row : row + size].flatten(0, 1)
-                seen.addmm_(kernels, maps[:, row])
-        unfolded = unfolded.view(channels, height, size, columns, batch, time)
-        folded = gradient.new_zeros(ctx.shape)
-        for column in range(size):
-            folded[:, :, column : column + columns] += unfolded[:, :, column]
-        return folded, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Multiply by exp(x) below zero, which is one more than the result."""
+        (below,) = ctx.saved_tensors
+        return torch.addcmul(gradient, gradient, below)
 
 
-class FirstLayer(nn.Module):
-    """The first layers of all members: they see the same stimulus, so theirs is one convolution with many outputs.
-
-    Args:
-        layer: the layer of all members.
-        frames: number of frames that it is given.
-    """
-
-    spatial: Tensor
-    temporal: Tensor
-    offset: Tensor
-
-    def __init__(self, layer: FoldedLayer, frames: int) -> None:
-        super().__init__()
-        self.padding = layer.padding
-        self.nonlinearity = layer.nonlinearity
-        temporal = torch.einsum("moif,mfl->imol", layer.weights, layer.basis)
-        self.register_buffer("spatial", layer.spatial.flatten(0, 1).transpose(0, 1).contiguous())
-        self.register_buffer("temporal", banded(temporal.flatten(1, 2), frames))
-        self.register_buffer("offset", layer.offset.reshape(-1, 1, 1))
-
-    def forward(self, stimulus: Tensor) -> Tensor:
-        """Map a stimulus `(batch, in, time, height, width)` to features."""
-        batch, size = len(stimulus), self.spatial.shape[-1]
-        x = F.pad(stimulus, (self.padding,) * 4).permute(1, 3, 4, 0, 2).contiguous()
-        height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
-        y: Tensor = _SpaceThenTime.apply(x, self.spatial, self.temporal, self.offset)  # type: ignore[no-untyped-call]
-        features: Tensor = self.nonlinearity(y)
-        return features.view(*y.shape[:2], height, width, batch).permute(0, 1, 4, 2, 3)
-
-
-class HiddenLayer(nn.Module):
-    """One later layer of all members: time first, with the few functions that its temporal kernels are sums of.
-
-    That leaves a convolution in space alone, of at most two thirds of the multiplications (half, for 11 frames).
-
-    Args:
-        layer: the layer of all members.
-        frames: number of frames that it is given.
-    """
-
-    basis: Tensor
-    kernels: Tensor
-    offset: Tensor
-
-    def __init__(self, layer: FoldedLayer, frames: int) -> None:
-        super().__init__()
-        self.members, _, channels, size, _ = layer.spatial.shape
-        self.padding = layer.padding
-        self.nonlinearity = layer.nonlinearity
-        self.frames = frames - layer.lag
-        # one matrix (function * time', time) for each channel of each member
-        basis = banded(layer.basis, frames).flatten(1, 2)
-        self.register_buffer("basis", basis.repeat_interleave(channels, dim=0))
-        kernels = torch.einsum("moif,moihw->moifhw", layer.weights, layer.spatial)
-        self.register_buffer("kernels", kernels.reshape(len(layer.offset.flatten()), -1, 1, size, size))
-        self.register_buffer("offset", layer.offset.flatten())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features to features, the layer's lag fewer frames."""
-        batch, height, width = x.shape[2:]
-        filtered = torch.bmm(self.basis, x.flatten(2)).view(1, -1, self.frames * batch, height, width)
-        padding = (0, self.padding, self.padding)
-        y = F.conv3d(filtered, self.kernels, self.offset, padding=padding, groups=self.members)
-        features: Tensor = self.nonlinearity(y)
-        return features.reshape(y.shape[1], self.frames, batch, *y.shape[3:])
+def applied(nonlinearity: nn.Module, x: Tensor) -> Tensor:
+    """The nonlinearity of features, which may be written over; see `_Elu`."""
+    if type(nonlinearity) is nn.ELU and nonlinearity.alpha == 1:
+        return _Elu.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+    result: Tensor = nonlinearity(x)
+    return result
 
 
 class Readout(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,33 @@ from openretina_cli.models.twin import Retina
 
 PROBE_SEED = 0
 """Any seed does; a fixed one makes a refusal repeatable."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What trying a model told.
+
+    Attributes:
+        response_frames: frames of its response.
+        activation_bytes: memory that one stimulus holds between the passes forward and backward.
+    """
+
+    response_frames: int
+    activation_bytes: int
+
+
+class _Scale:
+    """Weighs the tensors that autograd holds on to; weights are met too, but are small beside activations."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        self.total += tensor.numel() * tensor.element_size()
+        return tensor
+
+    def unpack(self, tensor: Tensor) -> Tensor:
+        return tensor
 
 
 def probe_stimulus(retina: Retina, frames: int, device: torch.device) -> Tensor:
@@ -27,7 +56,7 @@ def _gradient(response: Tensor, stimulus: Tensor) -> Tensor | None:
     return gradient
 
 
-def probe(retina: Retina, session: str, frames: int, device: torch.device) -> int:
+def probe(retina: Retina, session: str, frames: int, device: torch.device) -> Probe:
     """Run a model forward and backward on a random stimulus.
 
     Args:
@@ -37,7 +66,7 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> in
         device: where the model is.
 
     Returns:
-        The number of response frames.
+        What it told.
 
     Raises:
         ModelError: the model raises, answers with another shape or a non-finite number, or lets no gradient through.
@@ -48,9 +77,11 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> in
             f"a stimulus of {frames} frames is too short for this model, which drops the first {retina.facts.lag}",
             repair=f"stimulus.frames={retina.facts.lag + 20}",
         )
+    scale = _Scale()
     try:
         stimulus = probe_stimulus(retina, frames, device)
-        response = retina(stimulus, data_key=session)
+        with torch.autograd.graph.saved_tensors_hooks(scale.pack, scale.unpack):
+            response = retina(stimulus, data_key=session)
         shape = tuple(response.shape)
         gradient = _gradient(response, stimulus)
     except Exception as error:  # whatever a stranger's module raises, or too little memory
@@ -63,4 +94,4 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> in
         raise ModelError("the model answers a random stimulus with NaN or infinity", expected="finite responses")
     if gradient is None or not bool(torch.isfinite(gradient).all()):
         raise ModelError("no finite gradient reaches the stimulus through the model", expected="a differentiable one")
-    return expected[1]
+    return Probe(expected[1], scale.total)

@@ -2,236 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from openretina_cli.errors import ObjectiveError, OpenRetinaError, SettingError
+from openretina_cli.errors import SettingError
+from openretina_cli.optimization.bundle import bundled
 from openretina_cli.optimization.constraint import Constraint
+from openretina_cli.optimization.measure import measure
 from openretina_cli.optimization.objective import AbstractObjective
 from openretina_cli.optimization.penalty import Penalty
-from openretina_cli.optimization.stimulus_range import norms
+from openretina_cli.optimization.problem import Keep, OptimizerInit, Outcome, Problem, apply_constraints
+from openretina_cli.optimization.run import ZERO_GRADIENT, Run
 from openretina_cli.optimization.stopper import OptimizationStopper, Step
 
+__all__ = [
+    "ZERO_GRADIENT",
+    "Keep",
+    "OptimizerInit",
+    "Outcome",
+    "Problem",
+    "apply_constraints",
+    "optimize_stack",
+    "optimize_stimulus",
+]
+
 T = TypeVar("T")
-
-Keep = Literal["last", "best"]
-ZERO_GRADIENT = "zero gradient"
-OptimizerInit = Callable[[list[Tensor]], torch.optim.Optimizer]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One run: from which stimulus, what is maximised, under which rules.
-
-    Attributes:
-        stimulus: the start `(channel, time, height, width)`; it is copied.
-        objective: what is maximised.
-        optimizer: builds a `torch.optim` optimizer over a list of one tensor.
-        stopper: when to stop.
-        constraints: applied after each step, in order.
-        penalties: subtracted from the objective.
-        keep: whether the last stimulus is returned, or the one of the best objective less penalty.
-    """
-
-    stimulus: Tensor
-    objective: AbstractObjective
-    optimizer: OptimizerInit
-    stopper: OptimizationStopper
-    constraints: Sequence[Constraint] = ()
-    penalties: Sequence[Penalty] = ()
-    keep: Keep = "last"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came out of one run.
-
-    Attributes:
-        stimulus: `(channel, time, height, width)`, after its constraints.
-        history: one step per stimulus that was measured, the start first.
-        kept: iteration of the stimulus that is returned.
-        stop_reason: why the run ended.
-        failure: what went wrong, if the run diverged; the stimulus is then the last good one.
-        warnings: what the user should know.
-    """
-
-    stimulus: Tensor
-    history: tuple[Step, ...]
-    kept: int
-    stop_reason: str
-    failure: str | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def objective(self) -> float:
-        """The objective of the stimulus that is returned."""
-        return self.history[self.kept].objective
-
-    @property
-    def best(self) -> float:
-        """The largest finite objective on the way."""
-        return max(step.objective for step in self.history)
-
-
-def apply_constraints(stimulus: Tensor, constraints: Sequence[Constraint]) -> Tensor:
-    """Apply constraints, in order, to one stimulus `(channel, time, height, width)`."""
-    batch = stimulus.detach()[None]
-    for constraint in constraints:
-        batch = constraint.process(batch)
-    return batch[0]
-
-
-class _Run:
-    """The moving parts of one run."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.stimulus = problem.stimulus.detach().clone().requires_grad_(True)
-        self.optimizer = problem.optimizer([self.stimulus])
-        self.watch = problem.stopper.watch()
-        self.history: list[Step] = []
-        self.kept = 0
-        self.kept_stimulus = self.stimulus.detach().clone()
-        self.outcome: Outcome | None = None
-
-    @property
-    def iteration(self) -> int:
-        return len(self.history)
-
-    @property
-    def wants_gradient(self) -> bool:
-        return self.iteration < self.problem.stopper.max_iterations
-
-    def penalty(self) -> Tensor:
-        """The summed penalties of the stimulus, a scalar."""
-        total = self.stimulus.new_zeros(())
-        for penalty in self.problem.penalties:
-            total = total + penalty.forward(self.stimulus[None]).sum()
-        return total
-
-    def record(self, step: Step) -> None:
-        """Take note of a finite measurement, and hold on to its stimulus if it is the one to keep."""
-        self.history.append(step)
-        # The start has not been through the constraints, so it is kept only until a step was made.
-        better = self.kept == 0 or step.total > self.history[self.kept].total
-        if self.problem.keep == "last" or better:
-            self.kept = step.iteration
-            self.kept_stimulus = self.stimulus.detach().clone()
-
-    def advance(self, gradient: Tensor) -> None:
-        """Make one optimizer step uphill and constrain the result."""
-        self.stimulus.grad = -gradient
-        self.optimizer.step()
-        self.stimulus.data = apply_constraints(self.stimulus, self.problem.constraints)
-
-    def finish(self, reason: str, failure: str | None = None) -> None:
-        """End the run."""
-        if failure is not None:
-            failure = f"{failure} ({self.problem.objective!r})"
-        if not self.history:
-            raise ObjectiveError(str(failure), expected="a finite objective at the start")
-        checks = [constraint.check(self.kept_stimulus[None]) for constraint in self.problem.constraints]
-        if reason == ZERO_GRADIENT:
-            checks.append("the objective does not depend on the stimulus here: its gradient is zero everywhere")
-        warnings = tuple(check for check in checks if check)
-        self.outcome = Outcome(self.kept_stimulus, tuple(self.history), self.kept, reason, failure, warnings)
-
-
-def _one_number(score: object, objective: AbstractObjective) -> Tensor:
-    """Check what a user's objective returned."""
-    if not isinstance(score, Tensor) or score.numel() != 1:
-        returned = f"shape {tuple(score.shape)}" if isinstance(score, Tensor) else f"a {type(score).__name__}"
-        raise ObjectiveError(f"{objective!r} returned {returned}", expected="a tensor with one number")
-    return score.reshape(())
-
-
-def _score_alone(run: _Run) -> Tensor:
-    objective = run.problem.objective
-    return _one_number(objective.forward(run.stimulus[None]), objective)
-
-
-def _score_together(runs: Sequence[_Run]) -> list[Tensor]:
-    """Score runs that ask the same session of the same model, with one call of the model."""
-    responses = runs[0].problem.objective.respond(torch.stack([run.stimulus for run in runs]))
-    objectives = [run.problem.objective for run in runs]
-    return [_one_number(own.score(response), own) for own, response in zip(objectives, responses, strict=True)]
-
-
-def _scores(runs: Sequence[_Run]) -> list[Tensor]:
-    groups: dict[tuple[int, str | None], list[_Run]] = defaultdict(list)
-    scores: dict[int, Tensor] = {}
-    for run in runs:
-        objective = run.problem.objective
-        if objective.scores_responses:
-            groups[id(objective.model), objective.data_key].append(run)
-        else:
-            scores[id(run)] = _score_alone(run)
-    for group in groups.values():
-        scores.update(zip(map(id, group), _score_together(group), strict=True))
-    return [scores[id(run)] for run in runs]
-
-
-def _guarded_scores(runs: Sequence[_Run]) -> list[Tensor]:
-    """Score the runs.
-
-    Raises:
-        ObjectiveError: an objective, or the model in it, raised.
-    """
-    try:
-        return _scores(runs)
-    except OpenRetinaError:
-        raise
-    except Exception as error:  # whatever a user's objective raises
-        names = "; ".join(dict.fromkeys(repr(run.problem.objective) for run in runs))
-        raise ObjectiveError(f"{names} failed: {type(error).__name__}: {error}") from error
-
-
-def _gradients(runs: Sequence[_Run], totals: Sequence[Tensor]) -> list[Tensor]:
-    stimuli = [run.stimulus for run in runs]
-    total = torch.stack(list(totals)).sum()
-    if not total.requires_grad:
-        return [torch.zeros_like(stimulus) for stimulus in stimuli]
-    found = torch.autograd.grad(total, stimuli, allow_unused=True)
-    return [torch.zeros_like(s) if g is None else g for s, g in zip(stimuli, found, strict=True)]
-
-
-def _measure(runs: Sequence[_Run]) -> tuple[list[Step], list[Tensor | None]]:
-    """Measure the runs' stimuli; without gradients where no run needs one."""
-    with torch.set_grad_enabled(any(run.wants_gradient for run in runs)):
-        scores = _guarded_scores(runs)
-        penalties = [run.penalty() for run in runs]
-        totals = [score - penalty for score, penalty in zip(scores, penalties, strict=True)]
-    gradients: list[Tensor | None] = [None] * len(runs)
-    if any(run.wants_gradient for run in runs):
-        gradients = [*_gradients(runs, totals)]
-    gradient_norms = [s.new_tensor(math.nan) if g is None else g.norm() for s, g in zip(scores, gradients, strict=True)]
-    stimulus_norms = [norms(run.stimulus.detach()[None]).reshape(()) for run in runs]
-    columns = [torch.stack(column).detach() for column in (scores, penalties, gradient_norms, stimulus_norms)]
-    # one transfer for all numbers of all runs
-    rows = torch.stack([column.to(torch.float32) for column in columns], dim=1).tolist()
-    return [Step(run.iteration, *row) for run, row in zip(runs, rows, strict=True)], gradients
-
-
-def _settle(run: _Run, step: Step, gradient: Tensor | None) -> None:
-    """Record a step, then end the run or advance it."""
-    if not math.isfinite(step.total):
-        run.finish("diverged", f"the objective became {step.objective} at iteration {step.iteration}")
-        return
-    run.record(step)
-    if (reason := run.watch(step)) is not None or gradient is None:
-        run.finish(reason or "iterations")
-    elif not math.isfinite(step.gradient_norm):
-        run.finish("diverged", f"the gradient became {step.gradient_norm} at iteration {step.iteration}")
-    elif step.gradient_norm == 0:
-        run.finish(ZERO_GRADIENT)
-    else:
-        run.advance(gradient)
 
 
 def optimize_stack(problems: Sequence[Problem], on_step: Callable[[int, Step], None] | None = None) -> list[Outcome]:
@@ -250,15 +48,18 @@ def optimize_stack(problems: Sequence[Problem], on_step: Callable[[int, Step], N
     Raises:
         ObjectiveError: an objective raised, or was not finite at the start.
     """
-    runs = [_Run(problem) for problem in problems]
-    active = list(enumerate(runs))
-    while active:
-        steps, gradients = _measure([run for _, run in active])
-        for (index, run), step, gradient in zip(active, steps, gradients, strict=True):
-            _settle(run, step, gradient)
+    runs = [Run(index, problem) for index, problem in enumerate(problems)]
+    bundles = bundled(runs)
+    while bundles:
+        steps, descents = measure(bundles)
+        rows = [(run, row) for bundle in bundles for run, row in zip(bundle.runs, bundle.stimuli.detach(), strict=True)]
+        for (run, stimulus), step in sorted(zip(rows, steps, strict=True), key=lambda measured: measured[0][0].index):
+            run.settle(step, stimulus)
             if on_step is not None:
-                on_step(index, step)
-        active = [(index, run) for index, run in active if run.outcome is None]
+                on_step(run.index, step)
+        for bundle, descent in zip(bundles, descents, strict=False):  # after the last iteration there are none
+            bundle.advance(descent)
+        bundles = [bundle for bundle in bundles if descents and bundle.runs]
     return [run.outcome for run in runs if run.outcome is not None]
 
 

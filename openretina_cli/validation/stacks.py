@@ -9,7 +9,9 @@ from torch import Tensor
 
 from openretina_cli.optimization.loop import Outcome, Problem, optimize_stack
 from openretina_cli.optimization.stopper import OptimizationStopper
-from openretina_cli.pipeline import CHUNK
+
+STACK = {"cpu": 16, "cuda": 256, "mps": 64}
+"""Problems solved together, by device; see `build.workbench` for the measurements."""
 
 Report = Callable[[str, int, int], None]
 """`report(stage, done, total)`: what is being done, and how much of it."""
@@ -24,7 +26,7 @@ def solve_all(problems: Sequence[Problem], stage: str, report: Report) -> list[O
     outcomes: list[Outcome] = []
     while len(outcomes) < len(problems):
         report(stage, len(outcomes), len(problems))
-        size = CHUNK[problems[0].stimulus.device.type]
+        size = STACK[problems[0].stimulus.device.type]
         outcomes += optimize_stack(problems[len(outcomes) : len(outcomes) + size])
     report(stage, len(outcomes), len(problems))
     return outcomes

@@ -60,11 +60,13 @@ class Output:
     video: bool = True
     figure: list[str] = field(default_factory=lambda: ["png"])
     video_scale: str = "symmetric"
+    dpi: int = 160
 
     def __post_init__(self) -> None:
         """Check the values."""
         for name in self.figure:
             one_of("figure", name, ("png", "pdf", "svg"))
+        require(20 <= self.dpi <= 1200, "dpi", self.dpi, "20 to 1200")
         one_of("video_scale", self.video_scale, ("symmetric", "joint"))
 
 

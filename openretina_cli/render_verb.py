@@ -1,0 +1,167 @@
+"""The verb `render`: the pictures of finished runs, made later from their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.artifacts.later_pictures import LaterPictures, Tally, find_finished
+from openretina_cli.artifacts.rendering import Pictures, Renderer
+from openretina_cli.config.values import one_of, require
+from openretina_cli.console import make_console
+from openretina_cli.errors import ArtifactError, SettingError
+
+HELP = """\
+usage: openretina render DIR [DIR ...] [KEY=VALUE ...]
+
+Make the video and the figure of finished runs, from their folders alone.
+
+  openretina render outputs/sweep                  what is not there yet
+  openretina render outputs/sweep figure=[png,pdf] video=false
+  openretina render outputs/sweep dpi=300 overwrite=true
+
+A folder is a run, or holds runs at any depth. No model is needed, and a picture
+is the same as one made by openretina optimize at once.
+
+  video=true            whether stimulus.mp4 is made
+  video_scale=symmetric symmetric: zero at mid-grey; joint: minimum to maximum
+  figure=[png]          formats of composition: png, pdf, svg; [] for none
+  dpi=160               dots per inch of a png
+  workers=2             processes that draw; by default one per core, at most 8
+  overwrite=false       whether pictures that are there are made anew
+
+Unless they are given, video_scale and dpi are those of each run.
+"""
+
+MOST_WORKERS = 256
+MOST_REASONS = 20
+"""Lines of reasons; in a broken sweep they are much alike."""
+
+
+FORMATS = ("png", "pdf", "svg")
+SCALES = ("symmetric", "joint")
+DPI = range(20, 1201)
+USUAL_DPI = 160
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; None leaves a choice to the settings of each run, or to the renderer."""
+
+    video: bool = True
+    video_scale: str | None = None
+    figure: tuple[str, ...] = ("png",)
+    dpi: int | None = None
+    workers: int | None = None
+    overwrite: bool = False
+
+    def pictures(self, folder: Path) -> Pictures:
+        """The pictures of a run that are asked for."""
+        settings = (RunFolder(folder).result or {}).get("settings")
+        own = settings.get("output") if isinstance(settings, dict) else None
+        dpi, scale = (own.get(key) if isinstance(own, dict) else None for key in ("dpi", "video_scale"))
+        usual_dpi = dpi if type(dpi) is int and dpi in DPI else USUAL_DPI
+        usual_scale = scale if scale in SCALES else SCALES[0]
+        return Pictures(self.video, self.video_scale or usual_scale, self.figure, self.dpi or usual_dpi)
+
+
+def _truth(name: str, text: str) -> bool:
+    one_of(name, text, ("true", "false"))
+    return text == "true"
+
+
+def _whole(name: str, text: str, allowed: range) -> int:
+    fits = text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in allowed
+    require(fits, name, text, f"a whole number from {allowed[0]} to {allowed[-1]}")
+    return int(text)
+
+
+def _scale(name: str, text: str) -> str:
+    one_of(name, text, SCALES)
+    return text
+
+
+def _formats(name: str, text: str) -> tuple[str, ...]:
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    endings = tuple(dict.fromkeys(ending.strip() for ending in inside.split(","))) if inside.strip() else ()
+    for ending in endings:
+        one_of(name, ending, FORMATS)
+    return endings
+
+
+READERS: Mapping[str, Callable[[str, str], Any]] = {
+    "video": _truth,
+    "video_scale": _scale,
+    "figure": _formats,
+    "dpi": partial(_whole, allowed=DPI),
+    "workers": partial(_whole, allowed=range(MOST_WORKERS + 1)),
+    "overwrite": _truth,
+}
+
+
+def read_arguments(argv: Sequence[str]) -> tuple[list[Path], Request]:
+    """The folders and the settings among the words of a command line.
+
+    Raises:
+        SettingError: there is no folder among them, or a setting is not known or has no such value.
+    """
+    folders = [word for word in argv if Path(word).is_dir() or not ("=" in word or word.startswith("-"))]
+    values = {}
+    for word in (word for word in argv if word not in folders):
+        name, _, text = word.partition("=")
+        if name not in READERS:
+            raise SettingError(f"render has no setting {name}", expected="one of " + ", ".join(READERS))
+        values[name] = READERS[name](name, text)
+    if not folders:
+        raise SettingError("render needs a folder", expected="DIR [DIR ...]", repair="openretina render outputs")
+    return [Path(name) for name in folders], Request(**values)
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """A bar that counts runs; where there is no terminal, a line that says how many there are."""
+    if not console.is_terminal:
+        console.print(f"drawing the pictures of {total} run{'s' if total != 1 else ''}")
+    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("drawing", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _print_tally(tally: Tally, console: Console) -> None:
+    made = f"{tally.made} picture{'s' if tally.made != 1 else ''} made"
+    counts = f"{made}, {tally.there} {'were' if tally.there != 1 else 'was'} there already"
+    console.print(Text(f"{counts}, {tally.failed} could not be made", style="bold"))
+    for reason in tally.reasons[:MOST_REASONS]:
+        console.print(Text(reason, style="yellow", overflow="fold"))
+    if len(tally.reasons) > MOST_REASONS:
+        console.print(f"and {len(tally.reasons) - MOST_REASONS} more")
+
+
+def render(argv: Sequence[str]) -> None:
+    """Run `openretina render` with its arguments.
+
+    Raises:
+        SettingError: a folder is not there or holds no finished run, or a setting is wrong.
+        ArtifactError: some pictures could not be made; those that could are there.
+    """
+    folders, request = read_arguments(argv)
+    console = make_console()
+    runs = find_finished(folders)
+    workers = 0 if request.workers is None and len(runs) == 1 else request.workers
+    with _progress(console, len(runs)) as advance, Renderer(workers) as renderer:
+        later = LaterPictures(request.pictures, request.overwrite, renderer, advance)
+        later.draw(runs)
+    tally = later.tally
+    _print_tally(tally, console)
+    if tally.failed:
+        raise ArtifactError(f"{tally.failed} of {tally.made + tally.failed} pictures could not be made")

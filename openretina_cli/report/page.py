@@ -1,0 +1,74 @@
+"""The page: everything it needs in one file, so that it opens from a disk, a mail or a web server alike."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from openretina_cli.report.page_data import page_data
+from openretina_cli.report.pictures import Pictures
+from openretina_cli.report.run import Run
+
+PARTS = files("openretina_cli.report").joinpath("page")
+SCRIPTS = (
+    "data.js",
+    "draw.js",
+    "spatial.js",
+    "plots.js",
+    "state.js",
+    "parts.js",
+    "overview.js",
+    "gallery.js",
+    "detail.js",
+    "compare.js",
+    "theme.js",
+    "keys.js",
+    "main.js",
+)
+"""In the order in which they need each other."""
+
+STYLES = ("style.css", "cards.css", "views.css", "paper.css")
+
+
+def page_html(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], single: bool) -> str:
+    """The page as text.
+
+    Args:
+        title: name of the folder.
+        runs: the runs, in their order.
+        pictures: what is drawn of each.
+        single: whether the folder is the only run itself, and not a folder of runs.
+    """
+    script, style = "\n".join(_part(name) for name in SCRIPTS), "\n".join(_part(name) for name in STYLES)
+    local = "'self' file: data: blob:"
+    pieces = {
+        "TITLE": html.escape(title),
+        # nothing but the page's own script may run, whatever a name in the data looks like
+        "POLICY": f"default-src 'none'; img-src {local}; media-src {local}; "
+        f"script-src {_hash(script)}; style-src {_hash(style)}",
+        "STYLE": style,
+        "DATA": as_script_data(page_data(title, runs, pictures, single)),
+        "SCRIPT": script,
+    }
+    fixed = re.split(r"<!--([A-Z]+)-->", _part("page.html"))
+    return "".join(pieces[part] if index % 2 else part for index, part in enumerate(fixed))
+
+
+def _part(name: str) -> str:
+    return PARTS.joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
+
+def as_script_data(value: Any) -> str:
+    """JSON that can stand in a script element: no `<`, so nothing in it can end the element or open a comment."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

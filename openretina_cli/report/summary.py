@@ -1,0 +1,83 @@
+"""The table of a report: a row per run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from openretina_cli.report.run import ChannelNumbers, Run
+
+OWN_COLUMNS = ("session", "neuron", "seed", "group")
+"""Settings that the table has columns for anyway."""
+
+
+def summary_csv(runs: Sequence[Run]) -> str:
+    """The table as text; a value that is not known is empty, and several in one cell are parted by " | "."""
+    varying, channels = differing_settings(runs), channels_of(runs)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for index, run in enumerate(runs):
+        row = dict(_cells(run, varying, channels))
+        if index == 0:
+            writer.writerow(row)
+        writer.writerow(row.values())
+    return text.getvalue()
+
+
+def channels_of(runs: Sequence[Run]) -> list[str]:
+    """The channels of all runs, in the order in which they first occur."""
+    return list(dict.fromkeys(channel for run in runs for channel in run.setup.channels))
+
+
+def differing_settings(runs: Sequence[Run]) -> list[str]:
+    """Names of the settings that are not the same in all runs that state their settings.
+
+    Of settings that always change together, as one that is filled in from another does, only the one with the shortest
+    path is named, and none that repeats session, neuron, seed or group.
+    """
+    known = [run.settings for run in runs if run.settings]
+    names = dict.fromkeys(name for settings in known for name in settings)
+    order = {name: place for place, name in enumerate(names)}
+    values = {name: tuple(settings.get(name, "") for settings in known) for name in names}
+    taken = {values[name] for name in OWN_COLUMNS if name in values}
+    chosen = []
+    for name in sorted(names, key=lambda name: (name.count("."), order[name])):
+        if len(set(values[name])) > 1 and values[name] not in taken and name not in OWN_COLUMNS:
+            chosen.append(name)
+            taken.add(values[name])
+    return sorted(chosen, key=order.__getitem__)
+
+
+def _cells(run: Run, varying: Sequence[str], channels: Sequence[str]) -> Iterator[tuple[str, object]]:
+    yield "status", run.status
+    yield "session", run.session
+    yield "neuron", " ".join(map(str, run.neurons))
+    yield "cell_type", " | ".join(run.cell_types)
+    yield "seed", run.seed
+    for name in varying:
+        yield f"setting {name}", run.settings.get(name)
+    yield "objective", run.objective
+    for name in ("initial", "final", "best"):
+        yield f"objective_{name}", _rounded(getattr(run, name))
+    yield "iterations", run.iterations
+    yield "stop_reason", run.stop_reason
+    yield "stimulus_norm", _rounded(run.norm)
+    for channel in channels:
+        yield from _channel_cells(channel, run.numbers.get(channel, ChannelNumbers()))
+    yield "wall_time_s", _rounded(run.wall_time)
+    yield "warnings", " | ".join(run.warnings)
+    yield "error", run.error
+    yield "folder", run.name
+
+
+def _channel_cells(channel: str, numbers: ChannelNumbers) -> Iterator[tuple[str, object]]:
+    yield f"{channel}_min", _rounded(numbers.low)
+    yield f"{channel}_max", _rounded(numbers.high)
+    yield f"{channel}_centre_frequency_hz", _rounded(numbers.centre_frequency)
+    yield f"{channel}_polarity", numbers.polarity
+    yield f"{channel}_explained_variance", _rounded(numbers.explained_variance)
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

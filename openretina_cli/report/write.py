@@ -1,0 +1,96 @@
+"""Writes the report of a folder, each file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.report.find import find_runs
+from openretina_cli.report.names import PAGE, STIMULI, SUMMARY
+from openretina_cli.report.page import page_html
+from openretina_cli.report.pictures import Pictures, look_at
+from openretina_cli.report.run import Run, read_run
+from openretina_cli.report.stack import write_stack
+from openretina_cli.report.summary import summary_csv
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """The files of a report.
+
+    Attributes:
+        page: the page to look through the runs.
+        summary: the table, a row per run.
+        stimuli: all stimuli.
+        runs: how many runs were found, of any status.
+    """
+
+    page: Path
+    summary: Path
+    stimuli: Path
+    runs: int
+
+    @property
+    def paths(self) -> tuple[Path, Path, Path]:
+        """All files, the page first."""
+        return self.page, self.summary, self.stimuli
+
+
+def write_report(directory: Path, on_run: Callable[[int, int], None] | None = None) -> ReportFiles:
+    """Write table, stimuli and page of all runs in a folder, into that folder.
+
+    Runs may lie at any depth. A folder that was begun and not finished, or is broken, is listed as unreadable. Several
+    processes may do this at once, while runs are still coming in: each file is that of one of them.
+
+    Args:
+        directory: a folder with runs below it, or the folder of one run.
+        on_run: called with the number of runs read so far, and of all.
+
+    Raises:
+        SettingError: it is no folder, holds no run, or cannot be written.
+        ArtifactError: a file could not be written.
+    """
+    places = find_runs(directory)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise SettingError(f"{directory} cannot be written", expected="a folder that is yours to write in")
+    runs, pictures = _look_at_all(places, directory, on_run or (lambda done, total: None))
+    with _aside(directory / SUMMARY) as path:
+        path.write_bytes(summary_csv(runs).encode("utf-8"))
+    with _aside(directory / STIMULI) as path:
+        write_stack(runs, path)
+    with _aside(directory / PAGE) as path:
+        title = os.fsencode(directory.resolve().name).decode("utf-8", "replace")
+        path.write_bytes(page_html(title, runs, pictures, places == [directory]).encode("utf-8"))
+    return ReportFiles(directory / PAGE, directory / SUMMARY, directory / STIMULI, len(runs))
+
+
+def _look_at_all(
+    places: Sequence[Path], directory: Path, on_run: Callable[[int, int], None]
+) -> tuple[list[Run], list[Pictures]]:
+    runs, pictures = [], []
+    for place in places:
+        run, drawn = look_at(read_run(place, directory))
+        runs.append(run)
+        pictures.append(drawn)
+        on_run(len(runs), len(places))
+    return runs, pictures
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A file aside to write into; when the block ends without an error, it replaces the one at the path."""
+    aside = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} could not be written: {error.strerror or error}", repair="a disk with more room"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)

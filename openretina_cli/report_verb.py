@@ -1,0 +1,76 @@
+"""The verb `report`: what came out of many runs, put together anew from their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from openretina_cli.console import make_console
+from openretina_cli.errors import SettingError
+from openretina_cli.report import ReportFiles, write_report
+
+HELP = """\
+usage: openretina report DIR [DIR ...]
+
+Put together what came out of the runs in a folder, at any depth below it.
+
+  openretina report outputs/sweep            the runs of a sweep
+  openretina report outputs/2026-11-22       all runs of a day
+  openretina report outputs/sweep/neuron=42  one run
+
+Written into each folder, anew:
+
+  index.html   a page to look through the runs: sort, filter, open, compare;
+               any browser opens it, and it needs no network
+  summary.csv  a row per run, with the settings that differ between them
+  stimuli.npz  all stimuli in one array, for numpy.load
+
+Runs that failed are listed with their error, and broken folders as unreadable.
+"""
+
+
+@contextmanager
+def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar where there is a terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"reading {title}", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _check(words: Sequence[str]) -> list[Path]:
+    """The folders named.
+
+    Raises:
+        SettingError: there is none, or something else is named.
+    """
+    if not words:
+        raise SettingError("report needs a folder", expected="DIR [DIR ...]", repair="openretina report outputs")
+    for word in words:
+        if not Path(word).is_dir() and (word.startswith("-") or "=" in word):
+            raise SettingError(f"report takes folders only, and {word} is none", expected="DIR [DIR ...]")
+    return [Path(word) for word in words]
+
+
+def _print_files(files: ReportFiles, console: Console) -> None:
+    console.print(Text(f"{files.runs} {'run' if files.runs == 1 else 'runs'}", style="bold"))
+    for path in files.paths:
+        console.print(Text(str(path), overflow="fold"))
+
+
+def report(argv: Sequence[str]) -> None:
+    """Run `openretina report` with its arguments.
+
+    Raises:
+        OpenRetinaError: a folder is not there, holds no run, or cannot be written.
+    """
+    console = make_console()
+    for folder in _check(argv):
+        with _progress(console, folder.name or str(folder)) as on_run:
+            files = write_report(folder, on_run)
+        _print_files(files, console)

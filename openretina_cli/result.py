@@ -1,0 +1,81 @@
+"""What `result.json` says of a run."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from openretina_cli.artifacts.description import describe_stimulus
+from openretina_cli.build.problem import Plan
+from openretina_cli.solver import Solved
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("openretina-cli", "torch", "numpy", "hydra-core", "av", "matplotlib")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _stimulus_facts(solved: Solved) -> dict[str, Any]:
+    stimulus = solved.view.stimulus
+    ranges = {
+        channel: [float(values.min()), float(values.max())]
+        for channel, values in zip(solved.view.channels, stimulus, strict=True)
+    }
+    norm = float(np.linalg.norm(stimulus.astype(np.float64)))
+    return {"shape": [1, *stimulus.shape], "norm": norm, "range": ranges}
+
+
+def _cell_types(plan: Plan) -> list[str]:
+    """The cell type of each neuron, where the checkpoint has them."""
+    facts = plan.retina.facts
+    groups = facts.groups.get(plan.session, ())
+    return [
+        f"{facts.group_names.get(groups[neuron], 'unnamed')} ({groups[neuron]})" for neuron in plan.neurons if groups
+    ]
+
+
+def result_of(solved: Solved) -> dict[str, Any]:
+    """What `result.json` says of a run."""
+    plan, outcome, facts = solved.plan, solved.outcome, solved.plan.retina.facts
+    return {
+        "status": "diverged" if outcome.failure else "completed",
+        "failure": outcome.failure,
+        "settings_key": plan.settings.key,
+        "title": solved.view.title,
+        "objective": {
+            "text": repr(plan.problem.objective),
+            "initial": outcome.history[0].objective,
+            "final": outcome.objective,
+            "best": outcome.best,
+            "penalty": outcome.history[outcome.kept].penalty,
+        },
+        "session": plan.session,
+        "neurons": list(plan.neurons),
+        "cell_types": _cell_types(plan),
+        "seed": plan.settings.seed,
+        "iterations": outcome.history[-1].iteration,
+        "kept": {"rule": plan.settings.keep, "iteration": outcome.kept},
+        "stop_reason": outcome.stop_reason,
+        "stimulus": _stimulus_facts(solved),
+        "description": describe_stimulus(solved.view.stimulus, facts.channels, facts.frame_rate),
+        "constraints": [repr(constraint) for constraint in plan.problem.constraints],
+        "warnings": list(outcome.warnings),
+        "lag_frames": facts.lag,
+        "frame_rate_hz": facts.frame_rate,
+        "pixel_size_um": facts.pixel_size,
+        "window_response_frames": None if plan.window is None else list(plan.window),
+        "channels": list(facts.channels),
+        "model": {"name": facts.name, "source": facts.source, "sha256": facts.sha256, "note": facts.note},
+        "device": str(solved.device),
+        "wall_time_s": solved.seconds,
+        "runs_in_batch": solved.batch,
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "settings": plan.settings.values,
+        "versions": _versions(),
+    }

@@ -1,0 +1,133 @@
+"""A single run, made by us and not by Hydra, so that its folder can appear whole; and a job of a sweep by Hydra."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.composer import without_hydra
+from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.console import RunConsole, make_console
+from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
+from openretina_cli.sweep.failure import write_failure
+from openretina_cli.sweep.provenance import write_provenance
+
+
+def _set_output_directory(config: DictConfig, path: Path) -> None:
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = str(path)
+    HydraConfig.instance().set_config(config)
+
+
+@contextmanager
+def _job(config: DictConfig, folder: RunFolder, stage: Path) -> Iterator[None]:
+    """What Hydra sets up for a job: its own config, the run's log file, the provenance files."""
+    before = HydraConfig.instance().cfg
+    handlers, level = list(logging.root.handlers), logging.root.level
+    loud, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk is told by the files that matter
+    try:
+        _set_output_directory(config, stage)  # the log is written aside like everything else
+        with folder.explained(ArtifactError):
+            configure_log(config.hydra.job_logging, config.hydra.verbose)
+            _set_output_directory(config, folder.path)
+            write_provenance(config, stage)
+        logging.captureWarnings(True)
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for handler in set(logging.root.handlers) - set(handlers):
+            with suppress(OSError):  # likewise
+                handler.close()
+        logging.raiseExceptions = loud
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+        HydraConfig.instance().cfg = before
+
+
+def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
+    """The result of the same run, if the folder holds it.
+
+    Raises:
+        SettingError: the folder holds a run of other settings.
+    """
+    result = folder.result
+    if result is None or settings.overwrite:
+        return None
+    if result.get("settings_key") != settings.key:
+        raise SettingError(
+            f"out={folder.path} holds a finished run of other settings", repair="another out=, or overwrite=true"
+        )
+    return result
+
+
+def run_single(config: DictConfig) -> float:
+    """Make the run that composed settings ask for, unless it is finished; returns its final objective.
+
+    Raises:
+        OpenRetinaError: a mistake, or the run failed.
+    """
+    HydraConfig.instance().set_config(config)  # so that ${hydra:...} resolves
+    settings = read_settings(without_hydra(config))
+    folder = RunFolder(Path(str(OmegaConf.select(config, "hydra.run.dir"))))
+    folder.check()
+    console = RunConsole(make_console())
+    if (result := _finished(folder, settings)) is not None:
+        console.console.print("this run is finished already; overwrite=true makes it again")
+        console.finish(result, folder.path)
+        return _value(result)
+    with console.live(), folder.stage() as stage, _job(config, folder, stage):
+        from openretina_cli.pipeline import run  # torch, only where something is computed
+
+        result = run(settings, stage, console)
+    console.finish(result, folder.path)
+    return _value(result)
+
+
+def _value(result: dict[str, Any]) -> float:
+    """The final objective of a finished run.
+
+    Raises:
+        RunError: the run diverged; what it left is in its folder.
+    """
+    if result["failure"]:
+        raise RunError(f"the run diverged: {result['failure']}", repair="a smaller optimizer.lr")
+    return float(result["objective"]["final"])
+
+
+def sweep_job(config: DictConfig) -> float:
+    """One job of a sweep by one of Hydra's own launchers, which has made the folder already.
+
+    A run that is finished is not made again; one whose settings changed is.
+
+    Raises:
+        OpenRetinaError: a mistake, or the run failed.
+    """
+    settings = read_settings(config)
+    folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
+    result = None if settings.overwrite else folder.result
+    if result is None or result.get("settings_key") != settings.key:
+        try:
+            result = _run_here(settings, folder)
+        except OpenRetinaError as error:
+            with suppress(OSError):  # the error that is told matters more
+                write_failure(settings, str(error), folder.path)
+            raise
+    return _value(result)
+
+
+def _run_here(settings: Settings, folder: RunFolder) -> dict[str, Any]:
+    from openretina_cli.pipeline import run  # torch, only where something is computed
+
+    console = RunConsole(make_console())
+    with console.live(), folder.stage() as stage:
+        result = run(settings, stage, console)
+    console.finish(result, folder.path)
+    return result

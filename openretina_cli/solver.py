@@ -1,0 +1,197 @@
+"""Solves runs: many at a time as one stack, each as if it were alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openretina_cli.artifacts.view import RunView
+from openretina_cli.build.acceleration import accelerate, full_responses
+from openretina_cli.build.problem import Plan
+from openretina_cli.build.workbench import Workbench
+from openretina_cli.config.settings import Settings
+from openretina_cli.errors import OpenRetinaError
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.optimization.loop import Outcome, optimize_stack
+from openretina_cli.optimization.stopper import Step
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K")
+
+
+class Reporter(Protocol):
+    """Hears how runs go on."""
+
+    def download(self, file: str, done: int, total: int | None, index: int, count: int, /) -> None:
+        """Bytes of a download arrived."""
+
+    def begin(self, titles: Sequence[str], facts: ModelFacts, device: str, iterations: int) -> None:
+        """The model is loaded, and the runs of a stack begin."""
+
+    def step(self, run: int, step: Step) -> None:
+        """A stimulus of one run of the stack was measured."""
+
+    def write(self) -> None:
+        """The artefacts are being written."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One solved run, ready to be written.
+
+    Attributes:
+        plan: what was asked for.
+        outcome: what the loop found.
+        view: what the pictures show.
+        device: where it ran.
+        seconds: wall time of the stack it was solved in.
+        batch: number of runs in that stack.
+    """
+
+    plan: Plan
+    outcome: Outcome
+    view: RunView
+    device: torch.device
+    seconds: float
+    batch: int
+
+    @property
+    def failure(self) -> str | None:
+        """What went wrong, if the run diverged."""
+        return self.outcome.failure
+
+
+def title_of(plan: Plan) -> str:
+    """What a run optimises, in one line."""
+    return f"{plan.retina.facts.name}, session {plan.session}: {plan.problem.objective!r}"
+
+
+def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
+    facts = plan.retina.facts
+    return RunView(
+        stimulus=stimulus.float().cpu().numpy().astype(np.float32),
+        channels=facts.channels,
+        response=response.float().cpu().numpy(),
+        trace_names=tuple(f"neuron {neuron}" for neuron in plan.neurons),
+        lag=facts.lag,
+        window=plan.window,
+        frame_rate=facts.frame_rate,
+        pixel_size=facts.pixel_size,
+        title=title_of(plan),
+    )
+
+
+@contextmanager
+def _precision(tf32: bool) -> Iterator[None]:
+    """Whether a GPU may round the factors of a product to 10 bits; torch allows it in convolutions if not told."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+class Solver:
+    """Solves runs in stacks; the model is loaded once for all that share it.
+
+    Args:
+        reporter: hears how it goes on.
+        bench: plans them; it may have a model already.
+    """
+
+    def __init__(self, reporter: Reporter, bench: Workbench | None = None) -> None:
+        self.bench = bench or Workbench(reporter.download)
+        self._reporter = reporter
+
+    def solve(self, asked: Iterable[tuple[K, Settings]]) -> Iterator[tuple[K, Solved | OpenRetinaError]]:
+        """Solve runs, as many at a time as suit the device; the next are asked for when the ones before were taken.
+
+        Args:
+            asked: runs and a name for each; neighbours should share their model.
+
+        Yields:
+            The name of each run, in order, with what came out: the solved run, or why there is none.
+        """
+        waiting = iter(asked)
+        for name, settings in waiting:
+            try:
+                size = self.bench.stack_size(settings)
+            except OpenRetinaError as error:
+                yield name, error
+                continue
+            stack = [(name, settings), *islice(waiting, size - 1)]
+            results = self._solve_stack([settings for _, settings in stack])
+            yield from zip((name for name, _ in stack), results, strict=True)
+
+    def _solve_stack(self, batch: Sequence[Settings]) -> list[Solved | OpenRetinaError]:
+        started = time.perf_counter()
+        plans = [self._planned(settings) for settings in batch]
+        sound = accelerate([plan for plan in plans if isinstance(plan, Plan)])
+        if sound:
+            self._begin(sound)
+        results = iter(self._optimized(sound, started, range(len(sound))))
+        return [next(results) if isinstance(plan, Plan) else plan for plan in plans]
+
+    def _planned(self, settings: Settings) -> Plan | OpenRetinaError:
+        try:
+            return self.bench.plan(settings)
+        except OpenRetinaError as error:
+            return error
+
+    def _begin(self, plans: Sequence[Plan]) -> None:
+        iterations = max(plan.problem.stopper.max_iterations for plan in plans)
+        facts = plans[0].retina.facts
+        self._reporter.begin([title_of(plan) for plan in plans], facts, str(self.bench.device), iterations)
+        log.info("%d runs on %s, until %r", len(plans), self.bench.device, plans[0].problem.stopper)
+
+    def _optimized(self, plans: Sequence[Plan], started: float, numbers: range) -> list[Solved | OpenRetinaError]:
+        """Optimise plans together; if that fails, in halves, so that one run's failure stays its own."""
+        if not plans:
+            return []
+        try:
+            with _precision(plans[0].settings.tf32):
+                outcomes = optimize_stack(
+                    [plan.problem for plan in plans], lambda run, step: self._reporter.step(numbers[run], step)
+                )
+                return [*self._solved(plans, outcomes, started)]
+        except OpenRetinaError as error:
+            if len(plans) == 1:
+                return [error]
+        half = len(plans) // 2
+        return [
+            *self._optimized(plans[:half], started, numbers[:half]),
+            *self._optimized(plans[half:], started, numbers[half:]),
+        ]
+
+    def _solved(self, plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> Iterator[Solved]:
+        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
+        seconds = time.perf_counter() - started
+        for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
+            view = _view(plan, outcome.stimulus, response)
+            yield Solved(plan, outcome, view, self.bench.device, seconds, len(plans))
+
+
+def solve(batch: Iterable[Settings], reporter: Reporter) -> list[Solved]:
+    """Solve runs and return them all.
+
+    Raises:
+        OpenRetinaError: the first of them that failed says why.
+    """
+    solved = []
+    for _, result in Solver(reporter).solve((None, settings) for settings in batch):
+        if isinstance(result, OpenRetinaError):
+            raise result
+        solved.append(result)
+    return solved

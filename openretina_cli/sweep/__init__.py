@@ -1,0 +1,1 @@
+"""Many runs: expand, group, launch, resume, report."""

@@ -1,0 +1,171 @@
+"""One sweep, from its overrides to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.options import Option
+from openretina_cli.config.options.launcher import LAUNCHERS, Batched, Slurm
+from openretina_cli.config.settings import typed
+from openretina_cli.errors import ArtifactError, RunError
+from openretina_cli.report import ReportFiles, write_report
+from openretina_cli.sweep import slurm
+from openretina_cli.sweep.expand import Cells, expand
+from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
+from openretina_cli.sweep.resume import Progress, standing
+from openretina_cli.sweep.slurm_submit import check_programs
+from openretina_cli.sweep.tally import Tally
+from openretina_cli.sweep.template import Job, Template
+
+if TYPE_CHECKING:  # torch, only where something is computed
+    from openretina_cli.build.workbench import Workbench
+    from openretina_cli.models.facts import ModelFacts
+    from openretina_cli.sweep.batch import SweepReporter
+
+MULTIRUN = "multirun.yaml"
+"""Where Hydra leaves the settings of a sweep."""
+
+
+class Console(Protocol):
+    """What a person sees of a sweep."""
+
+    @property
+    def reporter(self) -> SweepReporter:
+        """Hears how the runs go on."""
+
+    def planned(self, directory: Path, progress: Progress) -> None:
+        """It is known what is to be done."""
+
+    def say(self, text: str) -> None:
+        """Something is to be known."""
+
+    def reported(self, done: int, total: int) -> None:
+        """A run was put into the report."""
+
+    def closed(self, files: ReportFiles) -> None:
+        """All is done."""
+
+
+class SweepRun:
+    """One sweep on its way.
+
+    Args:
+        overrides: of the sweep, as parsed.
+        compose: composes overrides into settings.
+        console: what a person sees of it.
+    """
+
+    def __init__(self, overrides: Sequence[Override], compose: Compose, console: Console) -> None:
+        self._overrides = overrides
+        self._compose = compose
+        self._console = console
+
+    @cached_property
+    def _bench(self) -> Workbench:
+        from openretina_cli.build.workbench import Workbench  # torch, only where the model is asked
+
+        return Workbench(self._console.reporter.download)
+
+    def run(self) -> None:
+        """Make what is left of the sweep, and its report.
+
+        Raises:
+            OpenRetinaError: a mistake, found before anything is made; or runs failed.
+        """
+        with _hydra_config_restored():
+            sweep = plan_sweep(expand(self._overrides, self.cells), self._compose)
+            launcher = launcher_of(sweep.groups[0].template.config)
+            RunFolder(sweep.directory).check()
+            progress = standing(sweep, lambda group: self._facts(group.template, group.jobs[0]).sha256)
+            if progress.todo:  # a model that cannot be had is one mistake, and not that of each run
+                self._facts(progress.todo[0].template, progress.todo[0].jobs[0])
+            if progress.todo and isinstance(launcher, Slurm):
+                check_programs()
+            self._console.planned(sweep.directory, progress)
+            _write_multirun(sweep)
+            tally = self._launch(sweep, progress, launcher)
+        if tally is None:
+            return
+        files = write_report(sweep.directory, self._console.reported)
+        self._console.closed(files)
+        failed = len(tally.failures) + progress.diverged
+        if failed:
+            raise RunError(f"{failed} of {len(sweep.jobs)} runs failed", repair=f"a look at {files.summary}")
+
+    def cells(self) -> Cells:
+        """What `all` means: asked of the model, which all runs have in common.
+
+        Raises:
+            OpenRetinaError: the model cannot be had.
+        """
+        texts = [str(override.input_line) for override in self._overrides if not override.is_sweep_override()]
+        chosen = [text for text in texts if text not in ("neuron=all", "session=all")]
+        template = Template(self._compose(chosen))
+        job = template.job(0, ())
+        facts = self._facts(template, job)
+        return Cells(facts.sessions, template.settings(job).session or next(iter(facts.sessions)))
+
+    def _facts(self, template: Template, job: Job) -> ModelFacts:
+        """What the model of a run says of itself; the head of a cluster need not have the device that the runs get."""
+        settings = template.settings(job)
+        local = template.config.hydra.launcher.get("kind") == "batched"
+        return self._bench.retina(settings if local else replace(settings, device="cpu")).facts
+
+    def _launch(self, sweep: Sweep, progress: Progress, launcher: Option) -> Tally | None:
+        """What came of the runs that were left; None where they were left to others."""
+        if not progress.todo:
+            return Tally()
+        if isinstance(launcher, Slurm):
+            return slurm.launch(sweep, progress.todo, launcher, self._console.reporter, self._console.say)
+        from openretina_cli.sweep.batch import batch_runner  # torch
+
+        workers = launcher.workers if isinstance(launcher, Batched) else None
+        with batch_runner(sweep.directory, progress.todo[0], workers, self._console.reporter, self._bench) as runner:
+            for group in progress.todo:
+                runner.run(group)
+        return runner.tally
+
+
+def launcher_of(config: DictConfig) -> Option:
+    """The settings of the launcher, which is one of our own.
+
+    Raises:
+        SettingError: one is wrong.
+    """
+    node = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    assert isinstance(node, dict)  # noqa: S101  # a DictConfig's container, for the type checker
+    return typed(LAUNCHERS[str(node["kind"])], {str(key): value for key, value in node.items()}, "hydra.launcher.")
+
+
+def is_ours(config: DictConfig) -> bool:
+    """Whether a sweep with these settings is made by us, and not by Hydra."""
+    own_launcher = config.hydra.launcher.get("kind") in LAUNCHERS
+    return own_launcher and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
+
+
+def _write_multirun(sweep: Sweep) -> None:
+    try:
+        sweep.directory.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(sweep.groups[0].template.config, sweep.directory / MULTIRUN)
+    except OSError as error:
+        problem = f"out={sweep.directory} cannot be written: {error.strerror or error}"
+        raise ArtifactError(problem, repair="out=FOLDER") from error
+
+
+@contextmanager
+def _hydra_config_restored() -> Iterator[None]:
+    before = HydraConfig.instance().cfg
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before

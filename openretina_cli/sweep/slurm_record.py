@@ -1,0 +1,136 @@
+"""What a sweep has submitted to Slurm, written into its folder before sbatch is called: no task is forgotten."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from openretina_cli.artifacts.folder import FAILURE, RESULT, RunFolder, Stamp
+from openretina_cli.errors import RunError
+from openretina_cli.sweep.template import Job
+
+PLACE = ".slurm"
+"""The folder for records, scripts and logs of tasks, in the sweep's."""
+NAME = "openretina-"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run that was given to a task, and what its folder held then, so that what comes of it can be told from that.
+
+    Attributes:
+        folder: of the run, relative to the sweep's.
+        key: of its settings.
+        result: stamp of an earlier result.
+        failure: stamp of an earlier failure.
+    """
+
+    folder: str
+    key: str
+    result: Stamp | None
+    failure: Stamp | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One array.
+
+    Attributes:
+        name: of the array, in Slurm's queue too.
+        tasks: the runs of each task.
+    """
+
+    name: str
+    tasks: tuple[tuple[Claim, ...], ...]
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def failure_stamp(folder: Path) -> Stamp | None:
+    """What tells one failure of a run from a later one; None where there is none."""
+    return _stamp(folder / FAILURE)
+
+
+def claim(job: Job, directory: Path) -> Claim:
+    """Note what the folder of a run holds before it is submitted."""
+    relative = os.path.relpath(job.folder, directory)
+    return Claim(relative, job.key, _stamp(job.folder / RESULT), failure_stamp(job.folder))
+
+
+def outcome(claimed: Claim, folder: Path) -> str | None:
+    """What came of a run since it was claimed: empty if it is finished, why not if it failed; None if nothing yet."""
+    run = RunFolder(folder)
+    if run.stamp not in (None, claimed.result):
+        result = run.result or {}
+        if result.get("settings_key") == claimed.key:
+            return f"diverged: {result.get('failure')}" if result.get("status") == "diverged" else ""
+    if failure_stamp(folder) not in (None, claimed.failure):
+        return _reason(folder / FAILURE)
+    return None
+
+
+def _reason(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
+    except (OSError, ValueError, KeyError, TypeError):  # it is just being written
+        return None
+
+
+def new_record(tasks: Sequence[Sequence[Job]], directory: Path) -> Record:
+    """The record of an array with a name that no other has."""
+    name = f"{NAME}{uuid.uuid4().hex[:12]}"
+    return Record(name, tuple(tuple(claim(job, directory) for job in jobs) for jobs in tasks))
+
+
+def write_record(record: Record, directory: Path) -> Path:
+    """Write a record so that it is there after a power cut.
+
+    Args:
+        record: of an array that is about to be submitted.
+        directory: the sweep's folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = directory / PLACE / f"{record.name}.json"
+    aside = path.with_suffix(".partial")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump([[asdict(claimed) for claimed in claims] for claims in record.tasks], file)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    return path
+
+
+def _claim_of(item: dict[str, object]) -> Claim:
+    stamps = [tuple(value) if isinstance(value := item[key], list) else None for key in ("result", "failure")]
+    return Claim(str(item["folder"]), str(item["key"]), *stamps)
+
+
+def read_records(directory: Path) -> list[Record]:
+    """What was submitted for a sweep so far.
+
+    Raises:
+        RunError: a record cannot be read, so that nobody knows what is on its way.
+    """
+    records = []
+    for path in sorted((directory / PLACE).glob(f"{NAME}*.json")):
+        try:
+            tasks = json.loads(path.read_text(encoding="utf-8"))
+            records.append(Record(path.stem, tuple(tuple(map(_claim_of, claims)) for claims in tasks)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path}, which says what was submitted, cannot be read",
+                repair=f"scancel --name={path.stem}, then remove that file",
+            ) from error
+    return records

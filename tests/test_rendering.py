@@ -1,0 +1,493 @@
+"""Pictures are the same wherever, whenever and after whatever they are drawn; nobody waits for them in vain."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openretina_cli.artifacts.axis_tools import MINUS, Ticks
+from openretina_cli.artifacts.drawing_process import Failure
+from openretina_cli.artifacts.figure import KEPT_PAGES, Composer
+from openretina_cli.artifacts.layout import Layout
+from openretina_cli.artifacts.rendering import Pictures, Renderer, write_pictures
+from openretina_cli.artifacts.saved_run import read_view
+from openretina_cli.artifacts.tables import write_response, write_result, write_stimulus
+from openretina_cli.artifacts.view import RunView
+from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.render_verb import read_arguments, render
+
+PICTURES = Pictures(video=True, video_scale="symmetric", figure=("png",), dpi=50)
+FIGURE = Pictures(video=False, video_scale="symmetric", figure=("png",), dpi=50)
+VIDEO = Pictures(video=True, video_scale="symmetric", figure=(), dpi=50)
+
+
+def view_of(
+    seed: int = 0, *, amplitude: float = 1.0, frames: int = 8, neuron: int = 42, title: str = "a run"
+) -> RunView:
+    random = np.random.default_rng(seed)
+    stimulus = amplitude * random.normal(size=(2, frames, 5, 4)).astype(np.float32)
+    response = amplitude * random.normal(size=(max(frames - 2, 1), 1)).astype(np.float32)
+    return RunView(stimulus, ("green", "uv"), response, (f"neuron {neuron}",), 2, (1, 4), 30.0, 50.0, title)
+
+
+class Outcomes(list[BaseException | None]):
+    """Collects what `done` is told, and by which thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def __call__(self, error: BaseException | None) -> None:
+        self.append(error)
+        self.threads.add(threading.get_ident())
+
+
+def folder_of(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+# --- the same bytes --------------------------------------------------------------------------------------------------
+
+runs = st.builds(
+    view_of,
+    st.integers(0, 9),
+    amplitude=st.sampled_from([0.0, 1e-7, 0.03, 1.0, 99.0, 4e5]),
+    frames=st.sampled_from([3, 8, 11]),
+    neuron=st.sampled_from([1, 7, 123456]),
+    title=st.sampled_from(["a run", "gypsy", "a title " * 20, "it costs $5 or $6"]),
+)
+
+
+@pytest.fixture(scope="module")
+def used() -> Composer:
+    """A composer that has drawn all sorts of runs, and goes on to do so."""
+    return Composer()
+
+
+@settings(max_examples=8, deadline=None)
+@given(view=runs)
+def test_a_figure_does_not_depend_on_what_was_drawn_before(used: Composer, view: RunView) -> None:
+    assert used.encode(view, "png", 50) == Composer().encode(view, "png", 50)
+
+
+def test_runs_that_differ_in_content_only_share_a_page() -> None:
+    layouts = {Layout.of(view_of(seed, amplitude=10.0**seed, title=f"run {seed}"), 50) for seed in range(5)}
+    assert len(layouts) == 1
+    assert len({Composer().encode(view_of(seed), "png", 50) for seed in range(2)}) == 2
+
+
+def test_a_composer_does_not_grow_with_the_kinds_of_runs_it_draws(used: Composer) -> None:
+    for frames in range(3, 3 + KEPT_PAGES + 2):
+        used.encode(view_of(frames=frames), "png", 30)
+    assert len(used._pages) == KEPT_PAGES
+
+
+DRAW = """
+import hashlib, sys
+sys.path.insert(0, {tests!r})
+from test_rendering import PICTURES, view_of
+from openretina_cli.artifacts.rendering import write_pictures
+from pathlib import Path
+write_pictures(view_of(3), PICTURES, Path({folder!r}))
+"""
+
+
+def test_pictures_are_the_same_in_this_process_in_another_and_in_workers(tmp_path: Path) -> None:
+    here, other = folder_of(tmp_path / "here"), folder_of(tmp_path / "other")
+    write_pictures(view_of(3), PICTURES, here)
+    code = DRAW.format(tests=str(Path(__file__).parent), folder=str(other))
+    subprocess.run([sys.executable, "-c", code], check=True)
+    told = Outcomes()
+    folders = [folder_of(tmp_path / f"worker {number}") for number in range(4)]
+    with Renderer(2) as renderer:
+        for number, folder in enumerate(folders):
+            renderer.submit(view_of(number), PICTURES, folder, told)
+    assert told == [None] * 4
+    for name in PICTURES.names:
+        assert (other / name).read_bytes() == (here / name).read_bytes() == (folders[3] / name).read_bytes()
+        assert (folders[2] / name).read_bytes() != (here / name).read_bytes()
+
+
+def test_only_what_is_wanted_and_absent_is_drawn(tmp_path: Path) -> None:
+    assert PICTURES.names == ("stimulus.mp4", "composition.png")
+    assert not Pictures(False, "symmetric", (), 160).any
+    write_pictures(view_of(), VIDEO, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["stimulus.mp4"]
+    assert PICTURES.absent(tmp_path) == FIGURE
+
+
+# --- ticks -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0.01, 1.0), st.floats(0.01, 1.0), st.integers(-20, 20), st.integers(5, 8), st.sampled_from([-1, 0, 1]))
+def test_ticks_are_where_they_say_and_their_labels_are_short(
+    below: float, above: float, decade: int, most: int, sides: int
+) -> None:
+    low, high = -below * (sides <= 0) * 10.0**decade, above * (sides >= 0) * 10.0**decade
+    ticks = Ticks.between(low, high, most)
+    assert 2 <= len(ticks.values) <= most
+    assert 0.0 in ticks.values
+    for value, label in zip(ticks.values, ticks.labels, strict=True):
+        assert low - 1e-6 * abs(low) <= value <= high + 1e-6 * abs(high)
+        assert float(label.replace(MINUS, "-")) * 10.0**ticks.exponent == pytest.approx(value)
+        assert len(label) <= 5
+    assert len(set(ticks.labels)) == len(ticks.labels)
+
+
+def test_very_small_and_very_large_numbers_lend_their_power_of_ten_to_the_label() -> None:
+    assert Ticks.between(-0.5, 0.5, 5).unit("s.d.") == "s.d."
+    assert Ticks.between(-3e-7, 3e-7, 5).unit("s.d.") == "10⁻⁷ s.d."
+    assert Ticks.between(0.0, 3e5, 5).unit("") == "10⁵"
+
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_caller_is_told_in_its_own_thread_of_every_run(tmp_path: Path, workers: int) -> None:
+    told = Outcomes()
+    missing = tmp_path / "no such folder"
+    with Renderer(workers, limit=1) as renderer:
+        for folder in (tmp_path, missing, tmp_path):
+            renderer.submit(view_of(), VIDEO, folder, told)
+        renderer.drain()
+        assert [type(error) for error in told] == [type(None), ArtifactError, type(None)]
+    assert told.threads == {threading.get_ident()}
+    assert str(missing) in str(told[1])
+    assert isinstance(told[1].__cause__, OSError)
+    assert told[1].__cause__.errno == errno.ENOENT  # a full disk is told by its number
+
+
+def test_a_view_that_cannot_be_drawn_is_an_error_of_its_own(tmp_path: Path) -> None:
+    told = Outcomes()
+    with Renderer(1) as renderer:
+        renderer.submit(replace(view_of(), stimulus=np.zeros((2, 3), np.float32)), VIDEO, tmp_path, told)
+        renderer.submit(replace(view_of(), channels=("green",)), FIGURE, tmp_path, told)
+        renderer.submit(view_of(), VIDEO, tmp_path, told)
+    assert [type(error) for error in told] == [ArtifactError, ArtifactError, type(None)]
+    assert "channel, time, height, width" in str(told[0])
+
+
+class Ending:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (7,)
+
+
+def test_a_worker_that_dies_costs_its_own_run_only(tmp_path: Path) -> None:
+    told: dict[int, BaseException | None] = {}
+    with Renderer(1) as renderer:
+        for number, view in enumerate([view_of(), replace(view_of(), title=Ending()), view_of(), view_of()]):
+            renderer.submit(view, VIDEO, tmp_path, lambda error, number=number: told.update({number: error}))
+    assert [told[number] for number in (0, 2, 3)] == [None] * 3
+    assert isinstance(told[1], ArtifactError)
+    assert str(tmp_path) in str(told[1])
+    assert "code 7" in str(told[1])
+
+
+def test_a_worker_that_dies_while_idle_costs_nothing(tmp_path: Path) -> None:
+    told = Outcomes()
+    with Renderer(1) as renderer:
+        renderer.submit(view_of(), VIDEO, tmp_path, told)
+        renderer.drain()
+        process = renderer._feeders[0]._process._process
+        process.kill()
+        process.wait()
+        renderer.submit(view_of(), VIDEO, tmp_path, told)
+    assert told == [None, None]
+
+
+class Telling:
+    """Writes into a file what the process that unpickles it is like."""
+
+    CODE = (
+        "import json, os, signal, sys; json.dump({{'modules': [name for name in sys.modules if '.' not in name],"
+        " 'nice': os.nice(0), 'ignores': signal.getsignal(signal.SIGINT) == signal.SIG_IGN,"
+        " 'threads': os.environ['OMP_NUM_THREADS'], 'main': getattr(sys.modules['__main__'], '__file__', None)}},"
+        " open({path!r}, 'w'))"
+    )
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (self.CODE.format(path=str(self.path)),)
+
+
+def test_a_worker_is_polite_and_never_sees_torch_or_the_users_script(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    with Renderer(1) as renderer:
+        renderer.submit(view_of(), PICTURES, tmp_path, Outcomes())
+        renderer.submit(replace(view_of(), title=Telling(tmp_path / "facts.json")), VIDEO, tmp_path, Outcomes())
+        assert dict(os.environ) == before
+    facts = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
+    assert {"matplotlib", "av"} <= set(facts["modules"])
+    assert not {"torch", "pytest", "hydra", "omegaconf"} & set(facts["modules"])
+    assert facts["nice"] >= min(os.nice(0) + 10, 19)
+    assert facts["ignores"]
+    assert facts["threads"] == "1"
+    assert facts["main"] is None
+
+
+def test_leaving_with_an_error_cancels_what_waits_and_tells_what_was_drawn(tmp_path: Path) -> None:
+    told = Outcomes()
+
+    def stop(error: BaseException | None) -> None:
+        told(error)
+        raise KeyboardInterrupt
+
+    def leave() -> None:
+        with Renderer(1) as renderer:
+            renderer.submit(view_of(), VIDEO, tmp_path, stop)
+            for _ in range(20):
+                renderer.submit(view_of(), PICTURES, tmp_path, told)
+            renderer.drain()
+
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert 1 <= len(told) < 21
+    assert set(told) == {None}
+
+
+def test_what_done_raises_comes_out_and_hides_nothing(tmp_path: Path) -> None:
+    def refuse(_: BaseException | None) -> None:
+        raise ValueError("the sweep is to stop")
+
+    def leave() -> None:
+        with Renderer(0) as renderer:
+            renderer.submit(view_of(), VIDEO, tmp_path, refuse)
+
+    with pytest.raises(ValueError, match="the sweep is to stop"):
+        leave()
+
+
+@pytest.mark.parametrize("program", ["/no/such/python", "/bin/false"])
+def test_where_no_process_can_be_started_pictures_are_drawn_anyway(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    told = Outcomes()
+    with Renderer(2) as renderer:
+        for _ in range(3):
+            renderer.submit(view_of(), VIDEO, tmp_path, told)
+    assert told == [None] * 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+PARENT = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_rendering import VIDEO, view_of
+from openretina_cli.artifacts.rendering import Renderer
+with Renderer(1) as renderer:
+    renderer.submit(view_of(), VIDEO, Path({folder!r}), lambda error: None)
+    renderer.drain()
+    print(renderer._feeders[0]._process._process.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for a process of someone else")
+@pytest.mark.parametrize("how", ["-c", "-"])
+def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path, how: str) -> None:
+    code = PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    if how == "-":  # the program itself comes through standard input
+        code = code.replace("sys.stdin.read()", "import signal; signal.pause()")
+    arguments = ["-c", code] if how == "-c" else ["-"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, *arguments], stdin=pipe, stdout=pipe, text=True) as parent:
+        if how == "-":
+            parent.stdin.write(code)
+            parent.stdin.close()
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+        parent.send_signal(signal.SIGKILL)
+    try:
+        ended, _, _ = select.select([worker], [], [], 60)  # readable once the process has ended
+        assert ended == [worker]
+    finally:
+        os.close(worker)
+
+
+@pytest.mark.parametrize(
+    "error", [ArtifactError("a", expected="b", repair="c"), OSError(errno.ENOSPC, "no room"), ValueError("what")]
+)
+def test_an_error_keeps_its_words_and_its_number_on_its_way(error: Exception) -> None:
+    again = Failure.of(error).error
+    assert str(error).split(";")[0].removeprefix("[Errno 28] ") in str(again)
+    assert getattr(again.__cause__, "errno", None) == getattr(error, "errno", None)
+
+
+# --- the verb --------------------------------------------------------------------------------------------------------
+
+
+def save(view: RunView, folder: Path, **changed: Any) -> Path:
+    """A finished run's folder, with the files that its pictures are drawn from."""
+    folder.mkdir(parents=True)
+    write_stimulus(view.stimulus, folder / "stimulus.pt")
+    write_response(view, folder / "response.csv")
+    facts = {
+        "title": view.title,
+        "channels": list(view.channels),
+        "neurons": [int(name.split()[1]) for name in view.trace_names],
+        "lag_frames": view.lag,
+        "window_response_frames": None if view.window is None else list(view.window),
+        "frame_rate_hz": view.frame_rate,
+        "pixel_size_um": view.pixel_size,
+        "settings": {"output": {"dpi": 50, "video_scale": "joint"}},
+    }
+    write_result({**facts, **changed}, folder / "result.json")
+    return folder
+
+
+SAVED = [
+    view_of(),
+    replace(view_of(), frame_rate=None, pixel_size=None, window=None),
+    replace(view_of(frames=1), response=np.ones((1, 3), np.float32), trace_names=("neuron 1", "neuron 2", "neuron 3")),
+    replace(view_of(), response=np.asfortranarray(np.random.default_rng(0).random((6, 30), np.float32)),
+            trace_names=tuple(f"neuron {index}" for index in range(30))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", SAVED, ids=["film", "facts unknown", "still", "many responses"])
+def test_pictures_made_later_are_those_made_at_once(view: RunView, tmp_path: Path) -> None:
+    at_once = folder_of(tmp_path / "at once")
+    write_pictures(view, replace(PICTURES, video_scale="joint"), at_once)
+    folder = save(view, tmp_path / "later")
+    again = read_view(folder)
+    np.testing.assert_array_equal(again.stimulus, view.stimulus)
+    np.testing.assert_array_equal(again.response, view.response)
+    for name in ("channels", "trace_names", "lag", "window", "frame_rate", "pixel_size", "title"):
+        assert getattr(again, name) == getattr(view, name)
+    render([str(folder)])  # takes scale and dpi from the run's own settings
+    for name in PICTURES.names:
+        assert (folder / name).read_bytes() == (at_once / name).read_bytes()
+
+
+def test_all_runs_below_a_folder_get_what_they_lack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [save(view_of(seed), tmp_path / "a sweep" / f"neuron={seed}") for seed in range(3)]
+    save(view_of(), tmp_path / "a sweep" / ".staged" / "half done")
+    (folders[0] / "stimulus.mp4").write_bytes(b"mine")
+    render([str(tmp_path), str(folders[1]), "workers=1"])
+    assert (folders[0] / "stimulus.mp4").read_bytes() == b"mine"
+    for folder in folders:
+        assert (folder / "composition.png").is_file()
+        assert [path for path in folder.iterdir() if path.is_dir()] == []  # nothing is left aside
+    assert not (tmp_path / "a sweep" / ".staged" / "half done" / "composition.png").exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["drawing the pictures of 3 runs", "5 pictures made, 1 was there already, 0 could not be made"]
+    render([str(folders[0]), "overwrite=true", "figure=[]"])
+    assert (folders[0] / "stimulus.mp4").read_bytes() != b"mine"
+    assert "1 picture made, 0 were there already, 0 could not" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_drawn_does_not_keep_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = save(view_of(), tmp_path / "good")
+    broken = save(view_of(), tmp_path / "broken")
+    (broken / "result.json").write_text("{")
+    shutil.copy(good / "stimulus.pt", broken / "stimulus.pt")
+    with pytest.raises(ArtifactError, match="2 of 4 pictures could not be made"):
+        render([str(tmp_path), "workers=0"])
+    assert (good / "composition.png").is_file()
+    out = capsys.readouterr().out
+    assert "2 pictures made, 0 were there already, 2 could not be made" in out
+    assert str(broken / "result.json") in out.replace("\n", "")
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save(view_of(), tmp_path / "run")
+    (folder / "stimulus.mp4").write_bytes(b"old")
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("openretina_cli.artifacts.video.encode_video", refuse)
+    with pytest.raises(ArtifactError):
+        render([str(folder), "overwrite=true"])
+    assert (folder / "stimulus.mp4").read_bytes() == b"old"
+    assert {path.name for path in folder.iterdir()} == {"stimulus.mp4", "stimulus.pt", "response.csv", "result.json"}
+
+
+def damage(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+BROKEN = {
+    "no title": (lambda folder: save(view_of(), folder, title=None), "title"),
+    "a negative lag": (lambda folder: save(view_of(), folder, lag_frames=-1), "lag_frames"),
+    "a window of one": (lambda folder: save(view_of(), folder, window_response_frames=[1]), "window"),
+    "a rate of zero": (lambda folder: save(view_of(), folder, frame_rate_hz=0), "frame_rate"),
+    "a channel too many": (lambda folder: save(view_of(), folder, channels=["a", "b", "c"]), "2 channels"),
+    "neurons that are no numbers": (lambda folder: save(view_of(), folder, neurons=["a"]), "neurons"),
+    "no stimulus": (lambda folder: damage(save(view_of(), folder), "stimulus.pt"), "stimulus.pt"),
+    "no response": (lambda folder: damage(save(view_of(), folder), "response.csv"), "response.csv"),
+    "too many neurons": (lambda folder: save(view_of(), folder, neurons=list(range(9))), "response.csv"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_run_is_one_line(name: str, tmp_path: Path) -> None:
+    make, words = BROKEN[name]
+    make(tmp_path / "run")
+    with pytest.raises(ArtifactError, match=words) as caught:
+        read_view(tmp_path / "run")
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+MISTAKES = {
+    "no such folder": (["nowhere"], "nowhere is no folder"),
+    "no folder": (["dpi=100"], "needs a folder"),
+    "no run": (["."], "no finished run"),
+    "no such setting": ([".", "colour=red"], "no setting colour.*expected one of video"),
+    "an option": ([".", "--all"], "no setting --all"),
+    "no number": ([".", "dpi=abc"], "dpi=abc.*20 to 1200"),
+    "too fine": ([".", "dpi=5000"], "dpi=5000.*20 to 1200"),
+    "no truth": ([".", "video=yes"], "video=yes.*true, false"),
+    "no format": ([".", "figure=[png,gif]"], "figure=gif.*png, pdf, svg"),
+    "no scale": ([".", "video_scale=log"], "video_scale=log.*symmetric, joint"),
+    "workers below 0": ([".", "workers=-1"], "workers=-1.*0 to 256"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words, message = MISTAKES[name]
+    with pytest.raises(SettingError, match=message):
+        render(words)
+
+
+def test_settings_are_read_as_hydra_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "neuron=4")  # a folder, though it looks like a setting
+    folders, request = read_arguments(["neuron=4", "figure=[pdf, svg,pdf]", "video=false", "dpi=100"])
+    assert folders == [Path("neuron=4")]
+    assert (request.figure, request.video, request.dpi, request.workers) == (("pdf", "svg"), False, 100, None)
+    assert read_arguments(["neuron=4", "figure=svg"])[1].figure == ("svg",)
+
+
+def test_help_and_mistakes_do_not_wait_for_what_draws() -> None:
+    code = "import sys, openretina_cli.render_verb; print(sorted({'matplotlib', 'av', 'torch'} & set(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
