@@ -138,7 +138,7 @@ class Solver:
     def _solve_stack(self, batch: Sequence[Settings]) -> list[Solved | OpenRetinaError]:
         started = time.perf_counter()
         plans = [self._planned(settings) for settings in batch]
-        sound = accelerate([plan for plan in plans if isinstance(plan, Plan)])
+        sound = accelerate([plan for plan in plans if isinstance(plan, Plan)], self.bench.forms)
         if sound:
             self._begin(sound)
         results = iter(self._optimized(sound, started, range(len(sound))))
@@ -176,7 +176,7 @@ class Solver:
         ]
 
     def _solved(self, plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> Iterator[Solved]:
-        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
+        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes], self.bench.forms)
         seconds = time.perf_counter() - started
         for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
             view = _view(plan, outcome.stimulus, response)

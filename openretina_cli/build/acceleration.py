@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from openretina_cli.build.problem import Plan
-from openretina_cli.models.fast import FastRetina, fast_form
+from openretina_cli.models.fast import FastForms, FastRetina, Window
+from openretina_cli.models.twin import Retina
 
-Window = tuple[int, int]
+Forms = Callable[[Retina], FastForms]
+"""Gives the fast forms of a model, which may be those of an earlier call."""
 
 
 class WindowedModel:
@@ -46,19 +48,24 @@ class WindowedModel:
         return response
 
 
-def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedModel | None:
+def _windowed(plans: Sequence[Plan], frames: int, window: Window, forms: Forms) -> WindowedModel | None:
     """One fast form that serves runs of one session, stimulus length and window."""
     first = plans[0]
     total = first.retina.facts.sessions[first.session]
     neurons = sorted({neuron for plan in plans for neuron in plan.neurons})
-    fast = fast_form(first.retina, first.session, neurons, frames, window)
+    fast = forms(first.retina).form(first.session, neurons, frames, window)
     if fast is None:
         return None
     return WindowedModel(fast, neurons, window, (frames - first.retina.facts.lag, total))
 
 
-def accelerate(plans: Sequence[Plan]) -> list[Plan]:
-    """Move runs onto the fast form of their model; runs that have none, or call the model themselves, stay."""
+def accelerate(plans: Sequence[Plan], forms: Forms = FastForms) -> list[Plan]:
+    """Move runs onto the fast form of their model; runs that have none, or call the model themselves, stay.
+
+    Args:
+        plans: the runs.
+        forms: gives the fast forms of a model.
+    """
     groups: dict[tuple[str, int, Window], list[int]] = defaultdict(list)
     for index, plan in enumerate(plans):
         if plan.problem.objective.scores_responses:
@@ -67,7 +74,7 @@ def accelerate(plans: Sequence[Plan]) -> list[Plan]:
             groups[plan.session, frames, window].append(index)
     moved = list(plans)
     for (_, frames, window), indices in groups.items():
-        model = _windowed([plans[index] for index in indices], frames, window)
+        model = _windowed([plans[index] for index in indices], frames, window, forms)
         if model is None:
             continue
         for index in indices:
@@ -78,12 +85,13 @@ def accelerate(plans: Sequence[Plan]) -> list[Plan]:
 
 
 @torch.no_grad()
-def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor]) -> list[Tensor]:
+def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor], forms: Forms = FastForms) -> list[Tensor]:
     """What the model answers to the stimulus of each run, in all frames.
 
     Args:
         plans: the runs.
         stimuli: a stimulus `(channel, time, height, width)` per run.
+        forms: gives the fast forms of a model.
 
     Returns:
         A response `(time, neuron)` per run, of the neurons that count in it, in its order.
@@ -95,7 +103,7 @@ def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor]) -> list[Ten
     for (_, session, frames), indices in groups.items():
         stack = torch.stack([stimuli[index] for index in indices])
         retina = plans[indices[0]].retina
-        model = _windowed([plans[index] for index in indices], frames, (0, frames - retina.facts.lag))
+        model = _windowed([plans[index] for index in indices], frames, (0, frames - retina.facts.lag), forms)
         responses = retina(stack, data_key=session) if model is None else model(stack)
         for index, response in zip(indices, responses, strict=True):
             found[index] = response[:, list(plans[index].neurons)]

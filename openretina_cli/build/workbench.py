@@ -9,6 +9,7 @@ from openretina_cli.build.problem import Plan, choose_session, plan_run
 from openretina_cli.config.options import TorchModule
 from openretina_cli.config.settings import Settings
 from openretina_cli.models.download import Report
+from openretina_cli.models.fast import FastForms
 from openretina_cli.models.probe import Probe, probe
 from openretina_cli.models.twin import Retina
 
@@ -43,6 +44,7 @@ class Workbench:
         self._retina: Retina | None = None
         self._made_for: tuple[object, ...] | None = None
         self._probes: dict[tuple[str, int], Probe] = {}
+        self._forms: FastForms | None = None
         self.device = torch.device("cpu")
 
     def retina(self, settings: Settings) -> Retina:
@@ -55,13 +57,19 @@ class Workbench:
         frames = settings.stimulus.frames if isinstance(settings.model, TorchModule) else None
         wanted = (settings.model, frames, settings.device)
         if self._retina is None or self._made_for != wanted:
-            self._retina = None  # two models need not fit into memory
+            self._retina = self._forms = None  # two models need not fit into memory
             self._probes = {}
             self.device = choose_device(settings.device)
             self._retina = build_model(settings.model, settings.stimulus.frames, self.device, self._report)
             self._made_for = wanted
             _keep_freed_memory()
         return self._retina
+
+    def forms(self, retina: Retina) -> FastForms:
+        """The fast forms of the model, kept as long as it is."""
+        if self._forms is None or self._forms.retina is not retina:
+            self._forms = FastForms(retina)
+        return self._forms
 
     def plan(self, settings: Settings) -> Plan:
         """Build everything that one run needs.

@@ -13,48 +13,33 @@ import torch
 from torch import Tensor, nn
 
 from openretina_cli.errors import ModelError, SettingError
-from openretina_cli.models.architecture import NONLINEARITIES
-from openretina_cli.models.convolution import SeparableConvolution, temporal_basis
 from openretina_cli.models.fast_first import FirstLayer
 from openretina_cli.models.fast_hidden import HiddenLayer
 from openretina_cli.models.fast_layers import FoldedLayer, Readout
-from openretina_cli.models.readout import GaussianReadout
-from openretina_cli.models.twin import ChannelBias, Core, EnsembleModel, Layer, Retina, Twin, the_session
+from openretina_cli.models.folding import CannotFoldError, Folded, fold
+from openretina_cli.models.twin import Retina, the_session
 
 logger = logging.getLogger(__name__)
+
+Window = tuple[int, int]
 
 
 class FastRetina(nn.Module):
     """The responses of some neurons in one window, for inference; see `fast_form`.
 
     Args:
-        layers: the layers of all members.
-        readout: from the last layer to responses.
+        layers: from stimulus frames to features.
+        readout: from features to responses.
         frames: stimulus frames.
-        window: the response frames `[start, stop)`.
-        field: rows and columns of the stimulus.
+        seen: those of them that the layers take.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[FoldedLayer],
-        readout: Readout,
-        frames: int,
-        window: tuple[int, int],
-        field: tuple[int, int],
-    ) -> None:
+    def __init__(self, layers: nn.Sequential, readout: Readout, frames: int, seen: slice) -> None:
         super().__init__()
-        start, stop = window
-        self.frames = frames
-        self.seen = slice(start, stop + sum(layer.lag for layer in layers))
-        self.layers = nn.Sequential()
-        left = self.seen.stop - start
-        for layer in layers:
-            grid = layer.grid(*field)
-            self.layers.append((HiddenLayer if self.layers else FirstLayer)(layer, left, grid))
-            left -= layer.lag
-            field = grid.output
+        self.layers = layers
         self.readout = readout
+        self.frames = frames
+        self.seen = seen
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Map stimuli `(batch, channel, time, height, width)` to responses `(batch, window, neuron)`.
@@ -68,72 +53,70 @@ class FastRetina(nn.Module):
         return responses
 
 
-class _CannotFoldError(Exception):
-    """Why a model has no fast form."""
+def _layers(folded: Sequence[FoldedLayer], frames: int, field: tuple[int, int]) -> nn.Sequential:
+    """Modules that take so many stimulus frames of a field of rows and columns."""
+    layers = nn.Sequential()
+    for layer in folded:
+        grid = layer.grid(*field)
+        layers.append((HiddenLayer if layers else FirstLayer)(layer, frames, grid))
+        frames -= layer.lag
+        field = grid.output
+    return layers
 
 
-def _fold_norm(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Gain and offset `(channel,)` that a frozen batch norm amounts to."""
-    if type(norm) is not nn.BatchNorm3d or norm.training or norm.affine:
-        raise _CannotFoldError(f"{norm} is no frozen batch norm without weights")
-    if norm.running_mean is None or norm.running_var is None:
-        raise _CannotFoldError(f"{norm} keeps no statistics")
-    gain = torch.rsqrt(norm.running_var + norm.eps)
-    return gain, -norm.running_mean * gain
+class FastForms:
+    """The fast forms of one model; what they share is made once.
+
+    Args:
+        retina: the model, frozen; fast forms are made on its device and in its precision, and do not hear of later
+            changes.
+    """
+
+    def __init__(self, retina: Retina) -> None:
+        self.retina = retina
+        self._folded: dict[str, Folded | None] = {}
+        self._layers: dict[tuple[str, int], nn.Sequential] = {}
+
+    @torch.no_grad()
+    def form(
+        self, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None
+    ) -> FastRetina | None:
+        """The fast form for a session, window and set of neurons; see `fast_form`.
+
+        Raises:
+            ModelError: the model has no such session.
+            SettingError: the window is empty, or outside the response.
+        """
+        session = the_session(self.retina.facts.sessions, session)
+        if (folded := self._fold(session)) is None:
+            return None
+        length = frames - folded.lag
+        start, stop = window or (0, length)
+        if not 0 <= start < stop <= length:
+            response = f"the response, which has {max(length, 0)} frames"
+            raise SettingError(f"the window [{start}, {stop}) is outside {response}")
+        seen = slice(start, stop + folded.lag)
+        readout = folded.readout if neurons is None else folded.readout.of(neurons)
+        return FastRetina(self._made(session, folded, seen.stop - seen.start), readout, frames, seen)
+
+    def _fold(self, session: str) -> Folded | None:
+        if session not in self._folded:
+            try:
+                self._folded[session] = fold(self.retina, session)
+            except CannotFoldError as reason:
+                logger.info("No fast form: %s. The plain form is used.", reason)
+                self._folded[session] = None
+        return self._folded[session]
+
+    def _made(self, session: str, folded: Folded, frames: int) -> nn.Sequential:
+        if (session, frames) not in self._layers:
+            field = (self.retina.facts.height, self.retina.facts.width)
+            self._layers[session, frames] = _layers(folded.layers, frames, field)
+        return self._layers[session, frames]
 
 
-def _fold_layer(layer: nn.Module, session: str) -> FoldedLayer:
-    if type(layer) is not Layer or not 3 <= len(layer) <= 4:
-        raise _CannotFoldError(f"{type(layer).__name__} is no published layer")
-    convolution, norm, *biases, nonlinearity = layer
-    if type(convolution) is not SeparableConvolution:
-        raise _CannotFoldError(f"{type(convolution).__name__} is no published convolution")
-    if type(nonlinearity) not in NONLINEARITIES.values():
-        raise _CannotFoldError(f"{nonlinearity} is no published nonlinearity")
-    gain, offset = _fold_norm(norm)
-    for bias in biases:
-        if type(bias) is not ChannelBias:
-            raise _CannotFoldError(f"{type(bias).__name__} is no bias")
-        offset = offset + bias.bias.flatten()
-    sines, cosines = temporal_basis(convolution.get_parameter(f"log_speed_{session}"), convolution.length)
-    # the sine of frequency zero is nothing, and is left out
-    weights = torch.cat([convolution.sin_weights[..., 1:], convolution.cos_weights], dim=-1) * gain[:, None, None]
-    basis = torch.cat([sines[1:], cosines])
-    return FoldedLayer(convolution.weight_spatial[:, :, 0], weights, basis, offset, convolution.padding, nonlinearity)
-
-
-def _fold_readout(readout: nn.Module, neurons: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Masks `(neuron, height, width)`, feature weights `(channel, neuron)` and bias `(neuron,)` of some neurons."""
-    if type(readout) is not GaussianReadout:
-        raise _CannotFoldError(f"{type(readout).__name__} is no Gaussian readout")
-    features = readout.features[0, :, 0, neurons]
-    if readout.scale is not None:
-        features = features * readout.scale[neurons]
-    return readout.masks()[neurons], features, readout.bias[neurons]
-
-
-def _members(retina: Retina) -> list[Twin]:
-    if type(retina) is not EnsembleModel:
-        raise _CannotFoldError(f"{type(retina).__name__} is no ensemble")
-    members = [member for member in retina.members if type(member) is Twin and type(member.core) is Core]
-    if not members or len(members) != len(retina.members):
-        raise _CannotFoldError("its members are no published networks")
-    return members
-
-
-def _fold(retina: Retina, session: str, neurons: Tensor) -> tuple[list[FoldedLayer], Readout]:
-    members = _members(retina)
-    cores = [[_fold_layer(layer, session) for layer in [*m.core.features][: m.core.depth]] for m in members]
-    if any([layer.shape for layer in core] != [layer.shape for layer in cores[0]] for core in cores):
-        raise _CannotFoldError("its members differ in architecture")
-    readouts = zip(*(_fold_readout(m.readout[session], neurons) for m in members), strict=True)
-    layers = [FoldedLayer.of_members(layers) for layers in zip(*cores, strict=True)]
-    return layers, Readout(*map(torch.stack, readouts))
-
-
-@torch.no_grad()
 def fast_form(
-    retina: Retina, session: str, neurons: Sequence[int] | None, frames: int, window: tuple[int, int] | None
+    retina: Retina, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None
 ) -> FastRetina | None:
     """Make a module that answers as `retina(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
 
@@ -154,15 +137,4 @@ def fast_form(
         ModelError: the model has no such session.
         SettingError: the window is empty, or outside the response.
     """
-    session = the_session(retina.facts.sessions, session)
-    chosen = list(range(retina.facts.sessions[session]) if neurons is None else neurons)
-    try:
-        layers, readout = _fold(retina, session, torch.tensor(chosen))
-    except _CannotFoldError as reason:
-        logger.info("No fast form: %s. The plain form is used.", reason)
-        return None
-    length = frames - sum(layer.lag for layer in layers)
-    start, stop = window or (0, length)
-    if not 0 <= start < stop <= length:
-        raise SettingError(f"the window [{start}, {stop}) is outside the response, which has {max(length, 0)} frames")
-    return FastRetina(layers, readout, frames, (start, stop), (retina.facts.height, retina.facts.width))
+    return FastForms(retina).form(session, neurons, frames, window)

@@ -117,7 +117,7 @@ class Readout(nn.Module):
     """The readouts of all members for some neurons: masks, weighted sum of channels, softplus, and the members' mean.
 
     Args:
-        masks: `(member, neuron, height, width)`.
+        masks: `(member, pixel, neuron)`.
         features: weights of the channels `(member, channel, neuron)`.
         bias: `(member, neuron)`.
     """
@@ -128,9 +128,14 @@ class Readout(nn.Module):
 
     def __init__(self, masks: Tensor, features: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.register_buffer("masks", masks.flatten(2).mT.contiguous())
+        self.register_buffer("masks", masks.contiguous())
         self.register_buffer("features", features[:, :, None])
         self.register_buffer("bias", bias[:, None])
+
+    def of(self, neurons: Sequence[int]) -> Readout:
+        """The readout of some neurons, in their order."""
+        some = torch.tensor(neurons, device=self.masks.device)
+        return Readout(self.masks[..., some], self.features[:, :, 0, some], self.bias[:, 0, some])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features to responses `(batch, time, neuron)`."""

@@ -10,10 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from openretina_cli.build.acceleration import Window, WindowedModel
+from openretina_cli.build.acceleration import WindowedModel
 from openretina_cli.build.problem import Plan
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.fast import Window
 from openretina_cli.models.twin import Retina, the_session
 from openretina_cli.optimization.loop import Problem
 from openretina_cli.simulation.bipolar import CHANNELS as BIPOLAR_CHANNELS

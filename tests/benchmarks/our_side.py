@@ -63,7 +63,7 @@ def plan_all(bench: Workbench, batch: Sequence[Settings]) -> Iterator[list[Plan]
     """From checked settings to stacks of plans on the fast form."""
     size = bench.stack_size(batch[0])
     for first in range(0, len(batch), size):
-        yield accelerate([bench.plan(settings) for settings in batch[first : first + size]])
+        yield accelerate([bench.plan(settings) for settings in batch[first : first + size]], bench.forms)
 
 
 def optimize_all(bench: Workbench, batch: Sequence[Settings]) -> NDArray[np.float32]:
