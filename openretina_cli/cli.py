@@ -170,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # the process is ours
         signal.signal(signal.SIGTERM, _terminate)
+        # numpy's matrices are tiny here, and its threads would only take turns with torch's at waiting for them
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         _dispatch(arguments)
     except KeyboardInterrupt:

@@ -7,12 +7,14 @@ does it.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle  # between two processes of one user and one program; no file is read
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -185,7 +187,9 @@ class Feeder(threading.Thread):
         self._process: DrawingProcess | None = None
 
     def run(self) -> None:
-        """Work until there is nothing to do."""
+        """Work until there is nothing to do; the process starts while the first job is still on its way."""
+        with suppress(NoProcessError):  # told with the first job
+            self._process = DrawingProcess()
         while (job := self._jobs.get()) is not None:
             self._outcomes.put((job, self._draw(job)))
         if self._process is not None:
@@ -204,6 +208,13 @@ class Feeder(threading.Thread):
             return Failure.of(error)
 
 
+def _prepare() -> None:
+    """Import what draws while the first job is still on its way; what is missing is told with the job."""
+    for name in ("av", "matplotlib.style", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
 def serve() -> None:
     """Draw what comes through standard input until it ends; answers go to what was standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
@@ -216,6 +227,8 @@ def serve() -> None:
     while True:
         pickle.dump(answer, answers)
         answers.flush()
+        if answer == READY:
+            _prepare()
         try:
             job = pickle.load(sys.stdin.buffer)  # noqa: S301  # written by our own parent
         except EOFError:

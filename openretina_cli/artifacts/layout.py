@@ -15,6 +15,9 @@ PICTURES_PER_ROW = 3
 WIDTH = 12.5  # inches; 2000 pixels at 160 dpi
 TITLE_WIDTH = 110  # characters
 
+SHORTEST_NAME = 12
+"""Characters that a trace's name has room for at least: neurons 3 and 1042 are drawn on the same page."""
+
 WIDEST = 4000.0
 """A value whose tick label, with its sign, is as wide as tick labels get."""
 
@@ -28,7 +31,7 @@ class Layout:
         channels: channel names.
         responses: response frames.
         traces: response traces.
-        name_lengths: characters of the traces' names, where each is named.
+        name_lengths: characters that the traces' names have room for, where each is named.
         lag: response frame r belongs to stimulus frame r + lag.
         window: response frames `[start, stop)` that were optimised, or None.
         frame_rate: Hz, or None.
@@ -60,7 +63,7 @@ class Layout:
             channels=view.channels,
             responses=responses,
             traces=traces,
-            name_lengths=tuple(len(shorten(name)) for name in names),
+            name_lengths=tuple(max(len(shorten(name)), SHORTEST_NAME) for name in names),
             lag=view.lag,
             window=view.window,
             frame_rate=view.frame_rate,

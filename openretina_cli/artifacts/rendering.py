@@ -73,6 +73,12 @@ class Renderer:
             if not ended_well:
                 self._collect_quietly()
 
+    def start(self, runs: int) -> None:
+        """Start processes for as many runs, which are ready when the first is submitted; not needed otherwise."""
+        while len(self._feeders) < min(self._workers, runs):
+            self._feeders.append(Feeder(self._jobs, self._outcomes))
+            self._feeders[-1].start()
+
     def submit(self, view: RunView, pictures: Pictures, folder: Path, done: Done) -> None:
         """Have the pictures of a run drawn; waits while too many others do.
 
@@ -90,9 +96,7 @@ class Renderer:
             self._draw_here(job)
             return
         self._jobs.put(job)
-        if len(self._open) > len(self._feeders) < self._workers:
-            self._feeders.append(Feeder(self._jobs, self._outcomes))
-            self._feeders[-1].start()
+        self.start(len(self._open))
         self.collect()
         while self._jobs.qsize() > self._limit:
             self._tell(*self._outcomes.get())

@@ -35,6 +35,15 @@ def temporal_basis(log_speed: Tensor, length: int) -> tuple[Tensor, Tensor]:
     return window * torch.sin(phase), window * torch.cos(phase)
 
 
+def noise(*shape: int) -> Tensor:
+    """Where training starts: normal numbers with standard deviation 0.01.
+
+    On the meta device, where only shapes count, nothing is drawn, as torch would import its compiler for it (0.9 s).
+    """
+    shapes = torch.empty(shape)
+    return shapes if shapes.is_meta else 0.01 * torch.randn(shape)
+
+
 class SeparableConvolution(nn.Module):
     """A 3-D convolution whose kernel is a temporal kernel times a spatial one, for each pair of channels.
 
@@ -62,9 +71,9 @@ class SeparableConvolution(nn.Module):
         super().__init__()
         frequencies = length // FRAMES_PER_FREQUENCY
         # 0.01 is the published initial scale; a loaded checkpoint overwrites all of these
-        self.sin_weights = nn.Parameter(0.01 * torch.randn(out_channels, in_channels, frequencies))
-        self.cos_weights = nn.Parameter(0.01 * torch.randn(out_channels, in_channels, frequencies))
-        self.weight_spatial = nn.Parameter(0.01 * torch.randn(out_channels, in_channels, 1, size, size))
+        self.sin_weights = nn.Parameter(noise(out_channels, in_channels, frequencies))
+        self.cos_weights = nn.Parameter(noise(out_channels, in_channels, frequencies))
+        self.weight_spatial = nn.Parameter(noise(out_channels, in_channels, 1, size, size))
         self.register_buffer("_log_speed_default", torch.zeros(1))
         for session, log_speed in log_speeds.items():
             self.register_parameter(f"log_speed_{session}", log_speed)

@@ -6,12 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from openretina_cli.models.convolution import noise
+
 MASK_LIMIT = 20.0
 """Bound on the masks' log variance and exponent, as in the published model; it keeps float32 finite."""
 
 
 def mask_grid(height: int, width: int, neurons: int) -> Tensor:
     """Pixel coordinates `(neurons, height, width, 2)`, the longer side running from -1 to 1."""
+    shapes = torch.empty(neurons, height, width, 2)
+    if shapes.is_meta:  # nothing is computed where only shapes count, see `noise`
+        return shapes
     longer = max(height, width)
     rows = torch.linspace(-height / longer, height / longer, height)
     columns = torch.linspace(-width / longer, width / longer, width)
@@ -53,7 +58,7 @@ class GaussianReadout(nn.Module):
         self.mask_mean = nn.Parameter(torch.zeros(neurons, 2))
         self.mask_log_var = nn.Parameter(torch.zeros(neurons))
         self.grid = nn.Parameter(mask_grid(height, width, neurons), requires_grad=False)
-        self.features = nn.Parameter(0.01 * torch.randn(1, channels, 1, neurons))
+        self.features = nn.Parameter(noise(1, channels, 1, neurons))
         self.scale = nn.Parameter(torch.ones(neurons)) if scale else None
         self.bias = nn.Parameter(torch.zeros(neurons))
 

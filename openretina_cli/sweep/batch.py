@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import torch
 
 from openretina_cli.artifacts.folder import RunFolder, Stamp
 from openretina_cli.artifacts.rendering import Renderer
@@ -75,12 +77,16 @@ class BatchRunner:
             RunError: a run failed, and the settings say that the sweep then stops.
             ArtifactError: the disk takes no more.
         """
-        for run, result in self._solver.solve(self._asked(group)):
-            with self._lines.about_one() as lines:
-                if isinstance(result, OpenRetinaError):
-                    self._fail(run, result, lines)
-                else:
-                    self._write(run, result, lines)
+        draws = pictures_of(group.template.settings(group.jobs[0]).output).any
+        if draws:
+            self._renderer.start(len(group.jobs))
+        with _half_the_cores() if draws else nullcontext():
+            for run, result in self._solver.solve(self._asked(group)):
+                with self._lines.about_one() as lines:
+                    if isinstance(result, OpenRetinaError):
+                        self._fail(run, result, lines)
+                    else:
+                        self._write(run, result, lines)
 
     def drain(self) -> None:
         """Wait for the last pictures."""
@@ -164,6 +170,17 @@ class BatchRunner:
         self._reporter.failed(run.job, reason)
         if run.settings.fail_fast:
             raise RunError(f"{run.job.folder.name} failed: {reason}", repair="fail_fast=false to go on with the others")
+
+
+@contextmanager
+def _half_the_cores() -> Iterator[None]:
+    """Leave cores to those who draw: one of torch's threads without a core keeps all others waiting."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(threads // 2, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _told(error: OSError) -> ArtifactError:

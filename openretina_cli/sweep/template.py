@@ -104,6 +104,8 @@ class Template:
         assert isinstance(bare, DictConfig)  # noqa: S101  # what masked_copy returns, for the type checker
         self._bare = bare
         self._like: Settings | None = None
+        # such settings may differ from run to run beyond neuron, session and seed
+        self._asks_hydra = "${hydra:" in OmegaConf.to_yaml(bare)
 
     def become(self, number: int, request: Request) -> DictConfig:
         """Make the settings those of a run, and return them; the next call changes them again.
@@ -113,15 +115,20 @@ class Template:
         """
         config, hydra = self.config, self.config.hydra
         HydraConfig.instance().cfg = config  # type: ignore[assignment]  # as Hydra does; so that ${hydra:...} resolves
-        with flag_override(config, LOCKS, False), flag_override(self._bare, LOCKS, False):
-            for assignment in request:
-                if assignment.key in VARIED:
-                    config[assignment.key] = self._bare[assignment.key] = assignment.value
+        self._vary(request)
+        with flag_override(config, LOCKS, False):
             hydra.job.id, hydra.job.num = str(number), number
             hydra.overrides.task = [assignment.text for assignment in request if not assignment.is_hydras]
             hydra.job.override_dirname = self._dirname(request)
             hydra.runtime.output_dir = str(self._directory() / str(hydra.sweep.subdir))
         return config
+
+    def _vary(self, request: Request) -> None:
+        for node in (self.config, self._bare):
+            with flag_override(node, LOCKS, False):
+                for assignment in request:
+                    if assignment.key in VARIED:
+                        node[assignment.key] = assignment.value
 
     def _dirname(self, request: Sequence[Assignment]) -> str:
         """What Hydra calls `override_dirname`."""
@@ -149,6 +156,9 @@ class Template:
         Raises:
             SettingError: one is wrong.
         """
-        self.become(job.number, job.request)
+        if self._asks_hydra:
+            self.become(job.number, job.request)
+        else:
+            self._vary(job.request)
         self._like = read_settings(self._bare, self._like)
         return self._like

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 ENVIRONMENT = {
     "OMP_NUM_THREADS": str(THREADS),
     "MKL_NUM_THREADS": str(THREADS),
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's, whose matrices are tiny on both sides
     "MPLBACKEND": "Agg",
 }
 
