@@ -1,8 +1,6 @@
 """`python -m openretina_cli` is the command `openretina`."""
 
-import sys
-
-from openretina_cli.cli import main
+from openretina_cli.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

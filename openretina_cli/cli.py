@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import shutil
@@ -188,3 +189,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _report(error)
     return 0
+
+
+def command() -> NoReturn:
+    """What the shell calls: `main`, and an end that does not take torch apart piece by piece, which takes 0.4 s."""
+    code = main()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:  # the reader of our output has gone
+        code = code or 1
+    os._exit(code)

@@ -27,7 +27,7 @@ def write_start(place: Path) -> Path:
 def arguments(start: Path, folder: Path) -> list[str]:
     """What is typed after `openretina`."""
     model = ["model=ensemble_directory", f"model.path={CHECKPOINT}"]
-    return ["optimize", *model, f"neuron={NEURON}", f"stimulus.file={start}", "output.dpi=100", f"out={folder}"]
+    return ["optimize", *model, f"neuron={NEURON}", f"stimulus.file={start}", "output.dpi=168", f"out={folder}"]
 
 
 def _seconds(command: list[str], folder: Path, **variables: str) -> float:

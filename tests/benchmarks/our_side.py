@@ -28,7 +28,7 @@ from openretina_cli.sweep.batch import batch_runner
 from openretina_cli.sweep.expand import expand
 from openretina_cli.sweep.plan import plan_sweep
 
-OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=100")
+OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=168")
 
 
 class Silent:

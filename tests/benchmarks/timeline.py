@@ -106,7 +106,8 @@ def main() -> None:
     code = openretina(sys.argv[1:])
     timeline.switch("end python")
     Path(os.environ["TIMELINE"]).write_text(json.dumps(timeline.seconds))
-    sys.exit(code)
+    sys.stdout.flush()
+    os._exit(code)  # as `openretina_cli.cli.command` ends
 
 
 if __name__ == "__main__":
