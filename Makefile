@@ -26,8 +26,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## how long help, errors and a small run take
-	$(BIN)/python tests/benchmarks/startup.py
+bench: $(READY)  ## against the public package, side by side: speed, memory, and how long help and errors take
+	$(BIN)/python tests/benchmarks
 
 bundled-model: $(READY)  ## train the bundled model from nothing: under an hour on 2 cores; goes on where it was stopped
 	$(BIN)/python -m openretina_cli.simulation.build

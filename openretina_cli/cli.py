@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -194,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> NoReturn:
     """What the shell calls: `main`, and an end that does not take torch apart piece by piece, which takes 0.4 s."""
     code = main()
+    if threading.active_count() > 1:  # of a launcher, which ends its processes when Python ends properly
+        sys.exit(code)
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()

@@ -274,7 +274,7 @@ def without_submitit(monkeypatch: pytest.MonkeyPatch) -> None:
     ("miss", "told"),
     [
         (without_sbatch, "needs sbatch, which is not on this machine; expected a login node of a Slurm cluster"),
-        (without_submitit, "needs submitit. Try: pip install 'openretina-cli[slurm]'"),
+        (without_submitit, "needs submitit. Try: pip install submitit"),
     ],
 )
 def test_what_is_missing_is_told_in_one_line(

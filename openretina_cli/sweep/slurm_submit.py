@@ -39,9 +39,7 @@ def check_programs() -> None:
     try:
         import submitit  # noqa: F401  # only whether it is there
     except ImportError as error:
-        raise SettingError(
-            "hydra/launcher=slurm needs submitit", repair="pip install 'openretina-cli[slurm]'"
-        ) from error
+        raise SettingError("hydra/launcher=slurm needs submitit", repair="pip install submitit") from error
 
 
 @contextmanager
