@@ -55,6 +55,9 @@ BATCH = [
     ["objective=discriminative", "objective.on=[0,1]", "objective.off=[[2],[3,4]]", "keep=best"],
     ["neuron=11", "stopper=early", "stopper.max_iterations=8", "stopper.patience=2", "stopper.min_delta=1"],
     ["neuron=12", "reducer=max", "constraint=[norm,temporal_lowpass,range]"],
+    ["neuron=[1,5,9]", "objective=group_mei", "constraint=[temporal_lowpass_zeros,norm_and_range]"],
+    ["objective=weighted_sum", "objective.terms={a:{weight:1,kind:mei,neuron:3},b:{weight:-0.1,kind:sparse}}"],
+    ["neuron=2", "optimizer._target_=torch.optim.RMSprop", "optimizer.lr=0.01"],
 ]
 
 
