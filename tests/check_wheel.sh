@@ -14,3 +14,5 @@ cd "$place"
 "$place/venv/bin/openretina" optimize out=run
 ls run
 test -f run/result.json
+"$place/venv/bin/openretina" optimize -m neuron=0..1 out=sweep output=minimal
+test -f sweep/index.html
