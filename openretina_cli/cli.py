@@ -72,31 +72,29 @@ def _models(argv: Sequence[str]) -> None:
     models(argv)
 
 
-def _validate(argv: Sequence[str]) -> None:
-    from openretina_cli import validate_verb
-
+def _help_or(help_text: str, act: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     if _wants_help(argv):
-        sys.stdout.write(validate_verb.HELP)
+        sys.stdout.write(help_text)
     else:
-        validate_verb.validate(argv)
+        act(argv)
+
+
+def _validate(argv: Sequence[str]) -> None:
+    from openretina_cli.validate_verb import HELP, validate
+
+    _help_or(HELP, validate, argv)
 
 
 def _render(argv: Sequence[str]) -> None:
-    from openretina_cli import render_verb
+    from openretina_cli.render_verb import HELP, render
 
-    if _wants_help(argv):
-        sys.stdout.write(render_verb.HELP)
-    else:
-        render_verb.render(argv)
+    _help_or(HELP, render, argv)
 
 
 def _report_runs(argv: Sequence[str]) -> None:
-    from openretina_cli import report_verb
+    from openretina_cli.report_verb import HELP, report
 
-    if _wants_help(argv):
-        sys.stdout.write(report_verb.HELP)
-    else:
-        report_verb.report(argv)
+    _help_or(HELP, report, argv)
 
 
 def _complete(argv: Sequence[str]) -> None:

@@ -19,11 +19,7 @@ from openretina_cli.composer import CONFIG_NAME, compose, read_arguments, read_o
 from openretina_cli.config.location import config_directory
 from openretina_cli.console import make_console
 from openretina_cli.errors import SettingError
-from openretina_cli.report import write_report
 from openretina_cli.single_run import run_single, sweep_job
-from openretina_cli.sweep.expand import spelled_out
-from openretina_cli.sweep.run import SweepRun, is_ours
-from openretina_cli.sweep_console import SweepConsole
 
 
 def _hand_to_hydra(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -55,6 +51,11 @@ def _sweep_by_hydra(
     args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: Sequence[Override], frame: DictConfig
 ) -> None:
     """Let a launcher or sweeper of Hydra's make a sweep, and report on it."""
+    from openretina_cli.report import write_report  # a single run does not wait for what makes sweeps
+    from openretina_cli.sweep.expand import spelled_out
+    from openretina_cli.sweep.run import SweepRun
+    from openretina_cli.sweep_console import SweepConsole
+
     console = SweepConsole(make_console())
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
     args.overrides = spelled_out(overrides, SweepRun(overrides, composed, console).cells)
@@ -75,9 +76,11 @@ def _sweep_by_hydra(
             console.closed(write_report(directory, console.reported))
 
 
-def _sweep(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+def _sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: Sequence[Override]) -> None:
     """Make a sweep ourselves, or let Hydra make it where a launcher or sweeper that is not ours was chosen."""
-    overrides = read_overrides(args.overrides, sweeps=True)
+    from openretina_cli.sweep.run import SweepRun, is_ours  # a single run does not wait for what makes sweeps
+    from openretina_cli.sweep_console import SweepConsole
+
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
     frame = composed([str(override.input_line) for override in overrides if _frames(override)])
     if not is_ours(frame):
@@ -86,7 +89,7 @@ def _sweep(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     params = [f"{key}={value}" for key, value in (frame.hydra.sweeper.params or {}).items()]
     console = SweepConsole(make_console())
     with console.live():
-        SweepRun(read_overrides([*params, *args.overrides], sweeps=True), composed, console).run()
+        SweepRun([*read_overrides(params, sweeps=True), *overrides], composed, console).run()
 
 
 def optimize(argv: Sequence[str]) -> None:
@@ -98,11 +101,10 @@ def optimize(argv: Sequence[str]) -> None:
     """
     args, parser = read_arguments(argv)
     sweeps = args.multirun or any(text.replace(" ", "") == "hydra.mode=MULTIRUN" for text in args.overrides)
-    if not args.shell_completion:
-        read_overrides(args.overrides, sweeps)
+    overrides = [] if args.shell_completion else read_overrides(args.overrides, sweeps)
     if any((args.cfg, args.info, args.hydra_help, args.shell_completion, args.resolve, args.experimental_rerun)):
         _hand_to_hydra(args, parser)
     elif sweeps:
-        _sweep(args, parser)
+        _sweep(args, parser, overrides)
     else:
         run_single(compose(args, args.overrides))

@@ -112,8 +112,8 @@ def sweep_job(config: DictConfig) -> float:
     """
     settings = read_settings(config)
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
-    result = None if settings.overwrite else folder.result
-    if result is None or result.get("settings_key") != settings.key:
+    result = None if settings.overwrite else folder.finished(settings.key)
+    if result is None:
         try:
             result = _run_here(settings, folder)
         except OpenRetinaError as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from report_runs import finished_runs, reported_sweep
 
 from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.twin import EnsembleModel
@@ -63,3 +65,34 @@ def openretina(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts, or mounts again, a disk of some KiB; skips where that is not allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+
+    def size(kib: int) -> Path:
+        again = "remount," if disk.is_mount() else ""
+        arguments = ["-t", "tmpfs", "-o", f"{again}size={kib}k", "tmpfs", str(disk)]
+        if mount is None or subprocess.run([mount, *arguments], capture_output=True, check=False).returncode:
+            pytest.skip("only root can mount a small disk")
+        return disk
+
+    yield size
+    if disk.is_mount():
+        subprocess.run([unmount or "", str(disk)], capture_output=True, check=True)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of finished runs."""
+    return finished_runs(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reported sweep, with broken runs among the others."""
+    return reported_sweep(tmp_path_factory)

@@ -561,24 +561,6 @@ def test_a_download_without_a_network(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a disk of so many KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount, unmount = shutil.which("mount"), shutil.which("umount")
-
-    def make(size: int) -> Path:
-        command = [mount or "", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
-        if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("only root can mount a small disk")
-        return disk
-
-    yield make
-    if disk.is_mount():
-        subprocess.run([unmount or "", str(disk)], capture_output=True, check=True)
-
-
 # In KiB: the settings do not fit; they fit, but the log does not; both fit, but the stimulus of 113 KiB does not.
 @pytest.mark.parametrize("size", [4, 12, 64])
 def test_a_full_disk(small_disk: Callable[[int], Path], tmp_path: Path, size: int) -> None:

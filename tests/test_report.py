@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from report_runs import ERROR, FINISHED, NAMES, RUNS, finished_runs, reported_sweep
+from report_runs import ERROR, FINISHED, NAMES, RUNS
 
 from openretina_cli import report_verb
 from openretina_cli.artifacts.axis_tools import WINDOW_COLOR
@@ -33,16 +33,6 @@ from openretina_cli.report.pictures import look_at, smaller
 from openretina_cli.report.run import read_run
 from openretina_cli.report.stack import write_stack
 from openretina_cli.report.values import MAX_TEXT_BYTES, Node, flatten, read_json, read_yaml
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_runs(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return reported_sweep(tmp_path_factory)
 
 
 def rows_of(directory: Path) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from devtools import Page, browser
-from report_runs import ERROR, FINISHED, NAMES, finished_runs, reported_sweep
+from report_runs import ERROR, FINISHED, NAMES
 
 from openretina_cli.report import write_report
 from openretina_cli.report.page import as_script_data, page_html
@@ -25,16 +25,6 @@ TITLES = "[...document.querySelectorAll('.card')].map((card) => card.querySelect
 FOLDERS = "[...document.querySelectorAll('.card')].map((card) => card.title)"
 PLAYING = "[...document.querySelectorAll('.card video')].filter((video) => video.currentTime > 0).length"
 DETAIL = "document.querySelector('#detail').open && document.querySelector('#detail-title')?.textContent"
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_runs(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return reported_sweep(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,25 +113,6 @@ def test_two_sweeps_on_one_folder(tmp_path: Path, undisturbed: Mapping[str, torc
             assert process.returncode == 0, error
     assert_all_are_whole(tmp_path)
     assert_goes_on(tmp_path, undisturbed)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Mounts, or mounts again, a disk of some KiB; skips where that is not allowed."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount, unmount = shutil.which("mount"), shutil.which("umount")
-
-    def size(kib: int) -> Path:
-        again = "remount," if disk.is_mount() else ""
-        arguments = ["-t", "tmpfs", "-o", f"{again}size={kib}k", "tmpfs", str(disk)]
-        if mount is None or subprocess.run([mount, *arguments], capture_output=True, check=False).returncode:
-            pytest.skip("only root can mount a small disk")
-        return disk
-
-    yield size
-    if disk.is_mount():
-        subprocess.run([unmount or "", str(disk)], capture_output=True, check=True)
 
 
 def test_a_full_disk_that_is_given_room(

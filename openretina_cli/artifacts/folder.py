@@ -26,6 +26,15 @@ Stamp = tuple[int, int]
 """Which file a result is: its inode and the time of its last change, in ns."""
 
 
+def stamp_of(path: Path) -> Stamp | None:
+    """What tells a file from a later one of the same name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 class RunFolder:
     """The folder of one run. A `result.json` in it means that the run is finished.
 
@@ -45,14 +54,15 @@ class RunFolder:
             return None
         return result if isinstance(result, dict) else None
 
+    def finished(self, settings_key: str) -> dict[str, Any] | None:
+        """The result in the folder, if it is that of a run with the same settings."""
+        result = self.result
+        return result if result is not None and result.get("settings_key") == settings_key else None
+
     @property
     def stamp(self) -> Stamp | None:
         """What tells one result in this folder from a later one; None where there is none."""
-        try:
-            found = (self.path / RESULT).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
+        return stamp_of(self.path / RESULT)
 
     def check(self) -> None:
         """Find out before any work whether the folder can be written.

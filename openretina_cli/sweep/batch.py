@@ -20,11 +20,10 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
 from openretina_cli.pipeline import pictures_of, tell, write_numbers
 from openretina_cli.solver import Reporter, Solved, Solver
-from openretina_cli.sweep.failure import write_failure
+from openretina_cli.sweep.failure import Failures, write_failure
 from openretina_cli.sweep.job_log import JobLog, collected
 from openretina_cli.sweep.plan import Group
 from openretina_cli.sweep.provenance import write_provenance
-from openretina_cli.sweep.tally import Tally
 from openretina_cli.sweep.template import Job
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -67,7 +66,7 @@ class BatchRunner:
     def __init__(
         self, area: StagingArea, renderer: Renderer, lines: JobLog, reporter: SweepReporter, solver: Solver
     ) -> None:
-        self.tally = Tally()
+        self.failures: Failures = {}
         self._area, self._renderer, self._lines, self._reporter, self._solver = area, renderer, lines, reporter, solver
 
     def run(self, group: Group) -> None:
@@ -88,18 +87,13 @@ class BatchRunner:
                     else:
                         self._write(run, result, lines)
 
-    def drain(self) -> None:
-        """Wait for the last pictures."""
-        self._renderer.drain()
-
     def _asked(self, group: Group) -> Iterator[tuple[_Open, Settings]]:
         for job in group.jobs:
             self._lines.next()
             folder = RunFolder(job.folder)
             settings = group.template.settings(job)
             before = folder.stamp
-            result = None if settings.overwrite else folder.result
-            if result is not None and result.get("settings_key") == job.key:  # another sweep on the same folder did it
+            if not settings.overwrite and folder.finished(job.key):  # another sweep on the same folder did it
                 self._finished(job)
                 continue
             yield _Open(job, group, settings, before), settings
@@ -162,11 +156,10 @@ class BatchRunner:
         self._failed(run, str(error))
 
     def _finished(self, job: Job) -> None:
-        self.tally.done += 1
         self._reporter.finished(job)
 
     def _failed(self, run: _Open, reason: str) -> None:
-        self.tally.failures[run.job.folder] = reason
+        self.failures[run.job.folder] = reason
         self._reporter.failed(run.job, reason)
         if run.settings.fail_fast:
             raise RunError(f"{run.job.folder.name} failed: {reason}", repair="fail_fast=false to go on with the others")
@@ -224,8 +217,7 @@ def batch_runner(
             StagingArea(directory).opened() as area,
             Renderer(workers) as renderer,
         ):
-            yield (runner := BatchRunner(area, renderer, lines, reporter, Solver(reporter, bench)))
-            runner.drain()
+            yield BatchRunner(area, renderer, lines, reporter, Solver(reporter, bench))
     except OSError as error:
         raise ArtifactError(
             f"out={directory} cannot be written: {error.strerror or error}", repair="out=FOLDER"

@@ -9,6 +9,9 @@ from pathlib import Path
 from openretina_cli.artifacts.folder import FAILURE
 from openretina_cli.config.settings import Settings
 
+Failures = dict[Path, str]
+"""Why runs of a sweep failed, by folder."""
+
 
 def write_failure(settings: Settings, reason: str, folder: Path) -> None:
     """Write why there is no result; the next attempt, if it succeeds, removes it.

@@ -21,10 +21,10 @@ from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.report import ReportFiles, write_report
 from openretina_cli.sweep import slurm
 from openretina_cli.sweep.expand import Cells, expand
+from openretina_cli.sweep.failure import Failures
 from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
 from openretina_cli.sweep.resume import Progress, standing
 from openretina_cli.sweep.slurm_submit import check_programs
-from openretina_cli.sweep.tally import Tally
 from openretina_cli.sweep.template import Job, Template
 
 if TYPE_CHECKING:  # torch, only where something is computed
@@ -93,12 +93,12 @@ class SweepRun:
                 check_programs()
             self._console.planned(sweep.directory, progress)
             _write_multirun(sweep)
-            tally = self._launch(sweep, progress, launcher)
-        if tally is None:
+            failures = self._launch(sweep, progress, launcher)
+        if failures is None:
             return
         files = write_report(sweep.directory, self._console.reported)
         self._console.closed(files)
-        failed = len(tally.failures) + progress.diverged
+        failed = len(failures) + progress.diverged
         if failed:
             raise RunError(f"{failed} of {len(sweep.jobs)} runs failed", repair=f"a look at {files.summary}")
 
@@ -121,10 +121,10 @@ class SweepRun:
         local = template.config.hydra.launcher.get("kind") == "batched"
         return self._bench.retina(settings if local else replace(settings, device="cpu")).facts
 
-    def _launch(self, sweep: Sweep, progress: Progress, launcher: Option) -> Tally | None:
-        """What came of the runs that were left; None where they were left to others."""
+    def _launch(self, sweep: Sweep, progress: Progress, launcher: Option) -> Failures | None:
+        """Why runs of those that were left failed; None where they were left to others."""
         if not progress.todo:
-            return Tally()
+            return {}
         if isinstance(launcher, Slurm):
             return slurm.launch(sweep, progress.todo, launcher, self._console.reporter, self._console.say)
         from openretina_cli.sweep.batch import batch_runner  # torch
@@ -133,7 +133,7 @@ class SweepRun:
         with batch_runner(sweep.directory, progress.todo[0], workers, self._console.reporter, self._bench) as runner:
             for group in progress.todo:
                 runner.run(group)
-        return runner.tally
+        return runner.failures
 
 
 def launcher_of(config: DictConfig) -> Option:

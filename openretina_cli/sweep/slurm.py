@@ -18,12 +18,12 @@ from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.options.launcher import Slurm
 from openretina_cli.errors import RunError, SettingError
 from openretina_cli.sweep import slurm_queue
+from openretina_cli.sweep.failure import Failures
 from openretina_cli.sweep.plan import Group, Sweep
 from openretina_cli.sweep.slurm_queue import State, Task
 from openretina_cli.sweep.slurm_record import PLACE, Record, failure_stamp, read_records
 from openretina_cli.sweep.slurm_submit import submit, writable
 from openretina_cli.sweep.slurm_watch import Awaited, Watch
-from openretina_cli.sweep.tally import Tally
 from openretina_cli.sweep.template import Job
 
 if TYPE_CHECKING:  # torch
@@ -41,7 +41,7 @@ def launch(
     options: Slurm,
     reporter: SweepReporter,
     tell: Callable[[str], None],
-) -> Tally | None:
+) -> Failures | None:
     """Submit what is left of a sweep, except what is on its way, and wait for it.
 
     Args:
@@ -52,18 +52,18 @@ def launch(
         tell: prints a line.
 
     Returns:
-        What came of the runs; None where the settings say that they are not waited for.
+        Why runs failed; None where the settings say that they are not waited for.
 
     Raises:
         SettingError: Slurm or submitit is not there, or Slurm refuses what is asked for.
         RunError: Slurm does not answer, another command is at it, or a run failed with `fail_fast`.
         ArtifactError: the folder cannot be written.
     """
-    tally = Tally()
+    failures: Failures = {}
     with _alone(sweep.directory), _left(sweep, tell):
         wanted = {job.folder: (job, group) for group in groups for job in group.jobs}
         awaited = _on_their_way(sweep.directory, wanted)
-        missing = _missing(groups, awaited, sweep.settings.overwrite, reporter, tally)
+        missing = _missing(groups, awaited, sweep.settings.overwrite, reporter)
         parts = [part for group in missing for part in _parts(group, options.group_size)]
         submitted = submit(parts, sweep.directory, options)
         new = f"{_many(len(submitted), 'run')} in {_many(len(parts), 'task')}"
@@ -72,8 +72,8 @@ def launch(
         if awaited and not options.wait:
             tell(_later(sweep))
             return None
-        _collect(Watch(awaited, options.poll_s), sweep, reporter, tally)
-    return tally
+        _collect(Watch(awaited, options.poll_s), sweep, reporter, failures)
+    return failures
 
 
 def _many(count: int, noun: str) -> str:
@@ -144,15 +144,13 @@ def _check_same(run: Awaited) -> None:
 
 
 def _missing(
-    groups: Iterable[Group], awaited: Mapping[Path, Awaited], overwrite: bool, reporter: SweepReporter, tally: Tally
+    groups: Iterable[Group], awaited: Mapping[Path, Awaited], overwrite: bool, reporter: SweepReporter
 ) -> Iterator[Group]:
     """What must be submitted; runs that were finished since the command looked are counted."""
     for group in groups:
         jobs = []
         for job in (job for job in group.jobs if job.folder not in awaited):
-            result = None if overwrite else RunFolder(job.folder).result
-            if result is not None and result.get("settings_key") == job.key:
-                tally.done += 1
+            if not overwrite and RunFolder(job.folder).finished(job.key):
                 reporter.finished(job)
             else:
                 jobs.append(job)
@@ -166,13 +164,12 @@ def _parts(group: Group, size: int | None) -> Iterator[Group]:
         yield group.only(group.jobs[start : start + step])
 
 
-def _collect(watch: Watch, sweep: Sweep, reporter: SweepReporter, tally: Tally) -> None:
+def _collect(watch: Watch, sweep: Sweep, reporter: SweepReporter, failures: Failures) -> None:
     for run, reason in watch.outcomes():
         if not reason:
-            tally.done += 1
             reporter.finished(run.job)
             continue
-        tally.failures[run.job.folder] = reason
+        failures[run.job.folder] = reason
         reporter.failed(run.job, reason)
         if sweep.settings.fail_fast:
             _stop(watch, run.job, reason)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import FAILURE, RESULT, RunFolder, Stamp
+from openretina_cli.artifacts.folder import FAILURE, RunFolder, Stamp, stamp_of
 from openretina_cli.errors import RunError
 from openretina_cli.sweep.template import Job
 
@@ -48,32 +48,22 @@ class Record:
     tasks: tuple[tuple[Claim, ...], ...]
 
 
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
 def failure_stamp(folder: Path) -> Stamp | None:
     """What tells one failure of a run from a later one; None where there is none."""
-    return _stamp(folder / FAILURE)
+    return stamp_of(folder / FAILURE)
 
 
 def claim(job: Job, directory: Path) -> Claim:
     """Note what the folder of a run holds before it is submitted."""
     relative = os.path.relpath(job.folder, directory)
-    return Claim(relative, job.key, _stamp(job.folder / RESULT), failure_stamp(job.folder))
+    return Claim(relative, job.key, RunFolder(job.folder).stamp, failure_stamp(job.folder))
 
 
 def outcome(claimed: Claim, folder: Path) -> str | None:
     """What came of a run since it was claimed: empty if it is finished, why not if it failed; None if nothing yet."""
     run = RunFolder(folder)
-    if run.stamp not in (None, claimed.result):
-        result = run.result or {}
-        if result.get("settings_key") == claimed.key:
-            return f"diverged: {result.get('failure')}" if result.get("status") == "diverged" else ""
+    if run.stamp not in (None, claimed.result) and (result := run.finished(claimed.key)) is not None:
+        return f"diverged: {result.get('failure')}" if result.get("status") == "diverged" else ""
     if failure_stamp(folder) not in (None, claimed.failure):
         return _reason(folder / FAILURE)
     return None

@@ -120,7 +120,7 @@ class Template:
             hydra.job.id, hydra.job.num = str(number), number
             hydra.overrides.task = [assignment.text for assignment in request if not assignment.is_hydras]
             hydra.job.override_dirname = self._dirname(request)
-            hydra.runtime.output_dir = str(self._directory() / str(hydra.sweep.subdir))
+            hydra.runtime.output_dir = str(self.directory / str(hydra.sweep.subdir))
         return config
 
     def _vary(self, request: Request) -> None:
@@ -136,13 +136,10 @@ class Template:
         told = [item for item in request if not item.is_hydras and item.key.lstrip("+~") not in how.exclude_keys]
         return str(how.item_sep).join(text.replace("=", how.kv_sep, 1) for text in sorted(item.text for item in told))
 
-    def _directory(self) -> Path:
-        return Path(str(self.config.hydra.sweep.dir)).absolute()
-
     @property
     def directory(self) -> Path:
         """The sweep's folder."""
-        return self._directory()
+        return Path(str(self.config.hydra.sweep.dir)).absolute()
 
     def job(self, number: int, request: Request) -> Job:
         """The record of a run."""

@@ -87,8 +87,8 @@ def write_all(overrides: Sequence[str], bench: Workbench) -> None:
     with batch_runner(sweep.directory, sweep.groups[0], None, Silent(), bench) as runner:
         for group in sweep.groups:
             runner.run(group)
-    if runner.tally.failures:
-        raise RuntimeError(str(runner.tally.failures))
+    if runner.failures:
+        raise RuntimeError(str(runner.failures))
 
 
 def _no_cells() -> NoReturn:
