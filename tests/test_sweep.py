@@ -111,8 +111,9 @@ SHARED_AND_VARIED = [
 ]
 
 
-@pytest.mark.parametrize("overrides", SHARED_AND_VARIED)
-def test_a_run_is_composed_as_hydra_would(overrides: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("varied", SHARED_AND_VARIED)
+def test_a_run_is_composed_as_hydra_would(varied: tuple[str, ...]) -> None:
+    overrides = (*varied, "out=runs")  # by default the folder is named after the second of each composition
     args, _ = read_arguments(["-m"])
     whole = compose(args, overrides)
     (request,) = expand(parsed(*overrides), lambda: CELLS)
