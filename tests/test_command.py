@@ -358,8 +358,8 @@ def test_tab_completes(openretina: Command, line: str, expected: str) -> None:
 def test_a_run_does_not_wait_for_torchs_compiler(tmp_path: Path) -> None:
     program = (
         "import sys; from openretina_cli.cli import main; code = main(sys.argv[1:]); "
-        "print(code, [name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+        "print(code, 'torch._dynamo' in sys.modules)"
     )
     arguments = ["optimize", *ONE_MEMBER, "neuron=1", f"out={tmp_path / 'run'}"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["0 False"], done.stderr

@@ -176,8 +176,9 @@ class SpatialPanel(Panel):
             color=FRAME_COLOR, linewidth=0.8, clip_on=False,
         )  # fmt: skip
         ax.annotate(
-            look.name, (left + width / 2, 0), xytext=(0, 3), textcoords="offset points", ha="center", color=look.line
-        )
+            look.name, (left + width / 2, 0), xytext=(0, 2), textcoords="offset points",
+            ha="center", va="bottom", color=look.line,
+        )  # fmt: skip
         self.live += [image, frame]
         return image
 
