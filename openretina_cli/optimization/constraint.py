@@ -49,6 +49,12 @@ def _rescale(x: Tensor, norm: float, at_most: bool = False) -> Tensor:
     return x * (factor.clamp(max=1) if at_most else factor)
 
 
+def _squares(x: Tensor) -> Tensor:
+    """Squared norm of each stimulus, in float64: sums over some 10^4 squares are compared with each other."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=tuple(range(1, x.dim())), keepdim=True, dtype=torch.float64)
+    return norm.square()
+
+
 def _missed_norm(x: Tensor, norm: float, at_most: bool = False) -> str | None:
     current = float(norms(x))
     missed = current - norm if at_most else abs(current - norm)
@@ -171,29 +177,24 @@ class NormAndRange(Constraint):
     def process(self, x: Tensor) -> Tensor:
         """Project `(batch, channel, time, height, width)`; where the range is too tight for the norm, fill it."""
         clipped = self.range.process(x)
-        if self.target.at_most and bool((norms(clipped) <= self.target.norm).all()):
-            return clipped
-        rows = [self._project(row[None]) for row in x]
-        return torch.cat(rows) if rows else clipped
+        if not self.target.at_most:
+            return self._project(x)
+        return torch.where(norms(clipped) <= self.target.norm, clipped, self._project(x))
 
     def _project(self, x: Tensor) -> Tensor:
-        """Project one stimulus `(1, channel, time, height, width)`."""
-        clipped = self.range.process(x)
-        if self.target.at_most and float(norms(clipped)) <= self.target.norm:
-            return clipped
-        scale = 0.0
+        """Give each stimulus its norm."""
+        scale = torch.zeros_like(norms(x), dtype=torch.float64)
+        clipped, free = self.range.process(x), torch.ones_like(x, dtype=torch.bool)
         for _ in range(self.ROUNDS):
-            # float64: sums over some 10^4 squares are compared with each other
-            free = (clipped == x * scale) if scale else torch.ones_like(x, dtype=torch.bool)
-            used = float(clipped[~free].double().square().sum())
-            left = float(x[free].double().square().sum())
-            if left == 0:
+            used, left = (_squares(some) for some in (clipped.masked_fill(free, 0), x.masked_fill(~free, 0)))
+            wanted = torch.sqrt((self.target.norm**2 - used).clamp(min=0) / left)
+            grows = (left > 0) & (wanted > scale)
+            if not grows.any():
                 break
-            wanted = math.sqrt(max(self.target.norm**2 - used, 0.0) / left)
-            if wanted <= scale:
-                break
-            scale = wanted
-            clipped = self.range.process(x * scale)
+            scale = torch.where(grows, wanted, scale)
+            scaled = x * scale.to(x.dtype)
+            clipped = self.range.process(scaled)
+            free = clipped == scaled
         return clipped
 
     def check(self, x: Tensor) -> str | None:
