@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from openretina_cli.cli import main
+from openretina_cli.sweep.uninterrupted import uninterrupted
 
 NEURONS = 100
 MOMENTS = [f"{tenth}0 of {NEURONS}" for tenth in random.sample(range(1, 7), 2)]  # other ones in every session of tests
@@ -106,6 +107,33 @@ def test_an_interrupted_sweep_says_how_to_go_on(tmp_path: Path, number: int, cod
     assert "Traceback" not in error
     assert_all_are_whole(tmp_path)
     assert not list(tmp_path.glob(".staged-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_a_change_is_whole(number: signal.Signals) -> None:
+    changed = []
+
+    @uninterrupted()
+    def inner() -> None:
+        signal.raise_signal(number)
+        changed.append("inner")
+
+    @uninterrupted()
+    def outer() -> None:
+        inner()
+        changed.append("outer")
+
+    def interrupt(number: int, _: object) -> None:
+        raise InterruptedError(number)
+
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(InterruptedError, match=str(int(number))):
+            outer()
+        assert changed == ["inner", "outer"]
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
 
 
 def test_two_sweeps_on_one_folder(tmp_path: Path, undisturbed: Mapping[str, torch.Tensor]) -> None:

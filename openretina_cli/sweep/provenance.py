@@ -9,6 +9,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import OmegaConfDumper
 
+from openretina_cli.sweep.uninterrupted import uninterrupted
+
 DUMPER: Any = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
 """libyaml's, ten times as fast as the one in Python, which stands in where libyaml is missing."""
 # Text that OmegaConf would read as a number is quoted, as OmegaConf itself does.
@@ -19,6 +21,7 @@ def _dump(node: Any) -> str:
     return yaml.dump(node, Dumper=DUMPER, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
+@uninterrupted()
 def write_provenance(config: DictConfig, folder: Path) -> None:
     """Write the composed settings, Hydra's own and the overrides of one run, unless `hydra.output_subdir` is null.
 

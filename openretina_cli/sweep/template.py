@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 
 from openretina_cli.config.settings import Settings, plain_settings, read_settings, settings_key
 from openretina_cli.sweep.expand import VARIED, Assignment, Request
+from openretina_cli.sweep.uninterrupted import uninterrupted
 
 LONGEST_NAME = 100
 """Bytes of a run's folder name, of the 255 that file systems take."""
@@ -107,6 +108,7 @@ class Template:
         # such settings may differ from run to run beyond neuron, session and seed
         self._asks_hydra = "${hydra:" in OmegaConf.to_yaml(bare)
 
+    @uninterrupted()
     def become(self, number: int, request: Request) -> DictConfig:
         """Make the settings those of a run, and return them; the next call changes them again.
 
@@ -141,12 +143,14 @@ class Template:
         """The sweep's folder."""
         return Path(str(self.config.hydra.sweep.dir)).absolute()
 
+    @uninterrupted()
     def job(self, number: int, request: Request) -> Job:
         """The record of a run."""
         config = self.become(number, request)
         key = settings_key(plain_settings(self._bare))
         return Job(number, request, Path(config.hydra.runtime.output_dir), key)
 
+    @uninterrupted()
     def settings(self, job: Job) -> Settings:
         """The checked settings of a run.
 
