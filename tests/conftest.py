@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,14 @@ from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.twin import EnsembleModel
 
 DATA = Path(__file__).parent / "data"
+# What would change what the commands under test print, or whom they ask.
+CHANGING = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "HYDRA_FULL_ERROR", "OC_CAUSE")
+for name in [*os.environ]:
+    if name in CHANGING or name.lower().endswith("_proxy"):
+        del os.environ[name]
+# No test is timed: a machine that stalls for a moment is no fault of the code.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

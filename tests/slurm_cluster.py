@@ -25,7 +25,7 @@ CLIENTS = ("sbatch", "scancel", "scontrol", "setpriv", "sinfo", "squeue", "srun"
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 """Daemons lie where only root looks by default."""
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds until something that takes one or two is given up."""
 INTERVAL = 0.05
 
@@ -57,7 +57,7 @@ SchedulerType=sched/builtin
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0
 KillWait=1
 DefMemPerCPU=100
-MinJobAge=300
+MinJobAge=3600
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES State=UP
 PartitionName=other Nodes=ALL State=UP

@@ -156,7 +156,7 @@ def test_the_console_is_plain_when_it_is_no_terminal(openretina: Command, tmp_pa
 def test_a_terminal_shows_a_live_bar_and_a_closing_table(tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "openretina_cli", "optimize", *ONE_MEMBER, f"out={tmp_path / 'run'}"]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "300"}  # for long folder names
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as process:
         os.close(terminal)
         shown = b""

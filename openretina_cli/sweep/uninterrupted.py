@@ -15,8 +15,7 @@ def uninterrupted() -> Iterator[None]:
     """Hold interrupts back until the block is over.
 
     For work on OmegaConf's nodes: an exception out of the blue leaves them half changed, so that another error takes
-    its place, or is swallowed by a bare `except`, and the sweep goes on. Signals reach the main thread only; in others
-    this does nothing.
+    its place, or is swallowed, and the sweep goes on. Signals reach the main thread only; in others this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
