@@ -156,7 +156,7 @@ def test_the_console_is_plain_when_it_is_no_terminal(openretina: Command, tmp_pa
 def test_a_terminal_shows_a_live_bar_and_a_closing_table(tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "openretina_cli", "optimize", *ONE_MEMBER, f"out={tmp_path / 'run'}"]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "300"}  # for long folder names
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as process:
         os.close(terminal)
         shown = b""
@@ -170,7 +170,7 @@ def test_a_terminal_shows_a_live_bar_and_a_closing_table(tmp_path: Path) -> None
     assert "2/2" in text
     assert "objective" in text
     assert "norm" in text
-    assert str(tmp_path) in text.replace("\r\n", "")
+    assert str(tmp_path) in "".join(text.split())  # a long folder goes over several lines
 
 
 def test_a_finished_run_is_not_made_again_unless_asked(openretina: Command, tmp_path: Path) -> None:
@@ -356,10 +356,12 @@ def test_tab_completes(openretina: Command, line: str, expected: str) -> None:
 
 
 def test_a_run_does_not_wait_for_torchs_compiler(tmp_path: Path) -> None:
+    # torch 2.4 imports sympy by itself, as it makes a parameter on the meta device
+    compiler = ["torch._dynamo", *(["sympy"] if torch.__version__ >= (2, 13) else [])]
     program = (
         "import sys; from openretina_cli.cli import main; code = main(sys.argv[1:]); "
-        "print(code, 'torch._dynamo' in sys.modules)"
+        f"print(code, [name for name in {compiler} if name in sys.modules])"
     )
     arguments = ["optimize", *ONE_MEMBER, "neuron=1", f"out={tmp_path / 'run'}"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1:] == ["0 False"], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stderr

@@ -64,7 +64,7 @@ def test_constant_stimuli_have_a_flat_picture(value: float, frames: int) -> None
     assert part.explained_variance == pytest.approx(1.0 if value else 0.0, abs=ROUNDING)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(stimuli)
 def test_no_other_rank_one_stimulus_is_nearer(stimulus: np.ndarray) -> None:
     """The squared error is the rest of the power (Eckart and Young), and the picture is scaled to its peak."""
@@ -78,7 +78,7 @@ def test_no_other_rank_one_stimulus_is_nearer(stimulus: np.ndarray) -> None:
     assert part.explained_variance >= 1.0 / min(len(stimulus), stimulus[0].size) - ROUNDING or not power
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(stimuli, st.floats(0.1, 10.0))
 def test_amplitude_lives_in_the_time_course_alone(stimulus: np.ndarray, factor: float) -> None:
     """A fixed picture times a time course; scaling it scales the time course and leaves the picture."""

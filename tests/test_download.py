@@ -397,10 +397,8 @@ def test_a_server_that_always_stalls_is_given_up(server: Server, fetcher: Fetche
     with pytest.raises(DownloadError) as error:
         fetcher(server.remote, timeout=(5, 0.2))
     assert_helpful(error, server.remote.url_of(FIRST), "127.0.0.1 stopped answering")
-    assert fetcher.waits == [
-        1,
-        2,
-    ]  # three attempts, as the client counts them; the server may hear of the last too late
+    # three attempts, as the client counts them; the server may hear of the last too late
+    assert fetcher.waits == [1, 2]
     assert set(server.requests) <= {FIRST}
     assert list(checkpoint_directory(server.remote, fetcher.cache).iterdir()) == []
 

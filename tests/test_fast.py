@@ -237,7 +237,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=cases())
 def test_any_architecture_can_be_folded(case: Case) -> None:
     # in float64, since a random nonlinear net can amplify float32 rounding at will

@@ -71,10 +71,10 @@ def test_runs_of_a_batch_are_the_runs_alone(monkeypatch: pytest.MonkeyPatch) -> 
         # Float32 sums over a larger batch may be taken in another order, which steps amplify a little; seen are 7e-7 at
         # most, in the L2 norm. Rules that divide by the gradient's size make a step of any noise, so that there single
         # pixels are off by up to 1.2e-5 of the largest; without such a rule by 3e-7.
+        divides = {"optimizer=adam", "optimizer._target_=torch.optim.RMSprop"}.intersection(overrides)
         away = run.view.stimulus - alone.view.stimulus
         assert np.linalg.norm(away) < 1e-5 * np.linalg.norm(alone.view.stimulus), overrides
-        if not {"optimizer=adam", "optimizer._target_=torch.optim.RMSprop"}.intersection(overrides):
-            assert np.abs(away).max() < 1e-5 * np.abs(alone.view.stimulus).max(), overrides
+        assert np.abs(away).max() < (1e-4 if divides else 1e-5) * np.abs(alone.view.stimulus).max(), overrides
         assert run.outcome.stop_reason == alone.outcome.stop_reason
         assert len(run.outcome.history) == len(alone.outcome.history)
 

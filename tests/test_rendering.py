@@ -80,7 +80,7 @@ def used() -> Composer:
     return Composer()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(view=runs)
 def test_a_figure_does_not_depend_on_what_was_drawn_before(used: Composer, view: RunView) -> None:
     assert used.encode(view, "png", 50) == Composer().encode(view, "png", 50)
@@ -135,7 +135,7 @@ def test_only_what_is_wanted_and_absent_is_drawn(tmp_path: Path) -> None:
 # --- ticks -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.floats(0.01, 1.0), st.floats(0.01, 1.0), st.integers(-20, 20), st.integers(5, 8), st.sampled_from([-1, 0, 1]))
 def test_ticks_are_where_they_say_and_their_labels_are_short(
     below: float, above: float, decade: int, most: int, sides: int

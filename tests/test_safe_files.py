@@ -232,7 +232,7 @@ plain_data = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.dictionaries(st.text(), plain_data), protocol=st.sampled_from(PROTOCOLS))
 def test_plain_containers_survive(tmp_path: Path, data: dict[str, Any], protocol: int) -> None:
     read = read_data_info(written(tmp_path, pickle.dumps(data, protocol)))
@@ -419,7 +419,7 @@ def test_broken_data_info_is_one_line(tmp_path: Path, content: bytes, words: str
     assert words in message_of(error, path)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_pickles_are_read_or_refused_but_never_raise_anything_else(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(pickle.dumps(data_info(), data.draw(st.sampled_from(PROTOCOLS))))

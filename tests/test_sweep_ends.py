@@ -93,6 +93,7 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, undisturbed: Mapping[str, torch.
         until_line(process, moment)
         process.kill()
     assert_all_are_whole(tmp_path)
+    assert len(finished(tmp_path)) < NEURONS
     assert_goes_on(tmp_path, undisturbed)
 
 

@@ -176,24 +176,18 @@ class NormAndRange(Constraint):
 
     def process(self, x: Tensor) -> Tensor:
         """Project `(batch, channel, time, height, width)`; where the range is too tight for the norm, fill it."""
-        clipped = self.range.process(x)
-        if not self.target.at_most:
-            return self._project(x)
-        return torch.where(norms(clipped) <= self.target.norm, clipped, self._project(x))
-
-    def _project(self, x: Tensor) -> Tensor:
-        """Give each stimulus its norm."""
-        scale = torch.zeros_like(norms(x), dtype=torch.float64)
         clipped, free = self.range.process(x), torch.ones_like(x, dtype=torch.bool)
+        stays = (norms(clipped) <= self.target.norm) & self.target.at_most
+        scale = torch.zeros_like(norms(x), dtype=torch.float64)
         for _ in range(self.ROUNDS):
             used, left = (_squares(some) for some in (clipped.masked_fill(free, 0), x.masked_fill(~free, 0)))
             wanted = torch.sqrt((self.target.norm**2 - used).clamp(min=0) / left)
-            grows = (left > 0) & (wanted > scale)
+            grows = ~stays & (left > 0) & (wanted > scale)
             if not grows.any():
                 break
             scale = torch.where(grows, wanted, scale)
             scaled = x * scale.to(x.dtype)
-            clipped = self.range.process(scaled)
+            clipped = torch.where(grows, self.range.process(scaled), clipped)
             free = clipped == scaled
         return clipped
 
