@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
+from real_parts import missing
 
 # Loads the video, seeks to `time`, draws the frame that is shown there and posts what it saw. The video travels inside
 # the page, because a canvas that shows a foreign file may not be read back.
@@ -76,7 +76,7 @@ def watch(mp4: bytes, time: float, points: list[tuple[int, int]], folder: Path) 
     """Duration (s), size and the colours at `points` (x, y) of the frame that Chromium shows at `time` seconds."""
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     if binary is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
+        missing("chromium", "apt-get install chromium")
     page = PAGE.format(data=base64.b64encode(mp4).decode(), points=json.dumps(points), time=time)
     with ReportDesk(page) as desk:
         address = f"http://127.0.0.1:{desk.server_port}/"

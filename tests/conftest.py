@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from real_parts import missing
 from report_runs import finished_runs, reported_sweep
 
 from openretina_cli.models.directory import load_ensemble
@@ -85,7 +86,7 @@ def openretina(tmp_path: Path) -> Command:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Mounts, or mounts again, a disk of some KiB; skips where that is not allowed."""
+    """Mounts, or mounts again, a disk of some KiB; see `real_parts` for where that is not allowed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
@@ -94,7 +95,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         again = "remount," if disk.is_mount() else ""
         arguments = ["-t", "tmpfs", "-o", f"{again}size={kib}k", "tmpfs", str(disk)]
         if mount is None or subprocess.run([mount, *arguments], capture_output=True, check=False).returncode:
-            pytest.skip("only root can mount a small disk")
+            missing("a small disk", "only root can mount one")
         return disk
 
     yield size

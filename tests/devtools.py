@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from chromium import FLAGS
+from real_parts import missing
 
 PATIENCE = 60  # seconds without any answer; a browser that hangs must not hang the tests
 
@@ -119,10 +119,10 @@ class Page:
 
 @contextlib.contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """A browser with a profile of its own; the test is skipped where there is none."""
+    """A browser with a profile of its own; see `real_parts` for a machine without one."""
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     if binary is None or shutil.which("bash") is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
+        missing("chromium", "apt-get install chromium")
     hears, tell = os.pipe()
     listen, says = os.pipe()
     flags = [*FLAGS, "--remote-debugging-pipe", "--hide-scrollbars", "--autoplay-policy=no-user-gesture-required"]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_parts import missing
 from slurm_cluster import Slurm, missing_programs, slurm_cluster, wait_until
 
 from openretina_cli.cli import main
@@ -59,9 +60,9 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
-    missing = missing_programs()
-    if missing:
-        pytest.skip(f"Slurm is not on this machine ({', '.join(missing)}): apt-get install slurm-wlm munge")
+    absent = missing_programs()
+    if absent:
+        missing(f"Slurm ({', '.join(absent)})", "apt-get install slurm-wlm munge")
     with slurm_cluster() as cluster:
         yield cluster
 
