@@ -33,11 +33,12 @@ class Side:
 
     Args:
         python: the interpreter of the side's environment.
-        script: the side's script in this folder.
+        script: the side's script, in this folder if it names no other.
         log: where its standard error goes, and what the packages in it print.
+        variables: environment variables of its own.
     """
 
-    def __init__(self, python: Path, script: str, log: Path) -> None:
+    def __init__(self, python: Path, script: str, log: Path, **variables: str) -> None:
         self.name = script
         self.log = log
         with log.open("w") as errors:
@@ -47,7 +48,7 @@ class Side:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT, **variables},
             )
 
     def ask(self, what: str, **arguments: Any) -> Any:
