@@ -106,6 +106,7 @@ def _print_facts(facts: ModelFacts, console: Console) -> None:
         ("stimulus", shape),
     ]
     rows += [("lag", f"{facts.lag} frames"), ("frame rate", rate), ("pixel size", pixel)]
+    rows += [("response", f"once in {facts.response_stride} frames")] if facts.response_stride > 1 else []
     rows += [("note", facts.note)] if facts.note else []
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))

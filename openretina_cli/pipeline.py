@@ -41,7 +41,7 @@ def tell(solved: Solved) -> None:
     """Put into the log what a user should know of a run."""
     iterations = solved.outcome.history[-1].iteration
     log.info("%s: %d iterations, stopped by %s", solved.view.title, iterations, solved.outcome.stop_reason)
-    for warning in solved.outcome.warnings:
+    for warning in solved.warnings:
         log.warning("%s", warning)
     if solved.failure:
         log.error("%s", solved.failure)

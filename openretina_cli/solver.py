@@ -21,6 +21,7 @@ from openretina_cli.build.workbench import Workbench
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import OpenRetinaError
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.seeding import seeded
 from openretina_cli.optimization.loop import Outcome, optimize_stack
 from openretina_cli.optimization.stopper import Step
 
@@ -66,6 +67,11 @@ class Solved:
     batch: int
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of the model and of the run."""
+        return (*self.plan.retina.warnings, *self.outcome.warnings)
+
+    @property
     def failure(self) -> str | None:
         """What went wrong, if the run diverged."""
         return self.outcome.failure
@@ -78,13 +84,15 @@ def title_of(plan: Plan) -> str:
 
 def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
     facts = plan.retina.facts
+    stride = facts.response_stride
+    held = response.repeat_interleave(stride, dim=0)[: stimulus.shape[1] - facts.lag]  # a row per stimulus frame
     return RunView(
         stimulus=stimulus.float().cpu().numpy().astype(np.float32),
         channels=facts.channels,
-        response=response.float().cpu().numpy(),
+        response=held.float().cpu().numpy(),
         trace_names=tuple(f"neuron {neuron}" for neuron in plan.neurons),
         lag=facts.lag,
-        window=plan.window,
+        window=None if plan.window is None else (plan.window[0] * stride, min(plan.window[1] * stride, len(held))),
         frame_rate=facts.frame_rate,
         pixel_size=facts.pixel_size,
         title=title_of(plan),
@@ -161,7 +169,7 @@ class Solver:
         if not plans:
             return []
         try:
-            with _precision(plans[0].settings.tf32):
+            with _precision(plans[0].settings.tf32), seeded(self.bench.device):
                 outcomes = optimize_stack(
                     [plan.problem for plan in plans], lambda run, step: self._reporter.step(numbers[run], step)
                 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from openretina_cli.build.user_classes import construct, find_class
+from openretina_cli.build.user_classes import build_target
 from openretina_cli.config.location import PACKAGE
 from openretina_cli.config.options import (
     EnsembleBundled,
@@ -22,9 +22,11 @@ from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.models.directory import Presentation, load_ensemble
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.module import wrap_module
+from openretina_cli.models.module import Stated
 from openretina_cli.models.safe_files import read_state_dict, sha256_of
+from openretina_cli.models.seeding import seeded
 from openretina_cli.models.twin import Retina
+from openretina_cli.models.wrap import wrap_module
 
 
 def choose_device(name: str) -> torch.device:
@@ -92,9 +94,9 @@ def _fill(module: nn.Module, path: Path) -> str:
 
 
 def _module(option: TorchModule, frames: int, device: torch.device) -> Retina:
-    arguments = dict(option.module)
-    target = arguments.pop("_target_")
-    module = construct(find_class(target, nn.Module, "model.module._target_"), arguments, {}, "model.module")
+    target = option.module["_target_"]
+    with seeded(device):  # weights that the user's code draws are the same in every run
+        module = build_target(option.module, nn.Module, "model.module")
     sha256 = "" if option.weights is None else _fill(module, Path(option.weights).expanduser())
     facts = ModelFacts(
         name=target.rpartition(".")[2],
@@ -110,7 +112,16 @@ def _module(option: TorchModule, frames: int, device: torch.device) -> Retina:
         sha256=sha256,
         note=option.note,
     )
-    return wrap_module(module, facts, frames=frames, static=option.static, sessions=option.sessions, device=device)
+    stated = Stated(
+        static=option.static,
+        sessions=option.sessions,
+        session_argument=option.session_argument,
+        axes=option.response_axes,
+        stride=option.response_stride,
+        output=option.output,
+        inputs=option.inputs,
+    )
+    return wrap_module(module, facts, stated, frames=frames, device=device)
 
 
 def build_model(option: Option, frames: int, device: torch.device, report: Report | None = None) -> Retina:

@@ -18,7 +18,7 @@ from openretina_cli.config.settings import Settings, closest, read_option
 from openretina_cli.config.values import NeuronChoice, spelt
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.probe import probe
+from openretina_cli.models.probe import Probe, probe
 from openretina_cli.models.twin import Retina
 from openretina_cli.optimization.constraint import (
     ChangeNorm,
@@ -296,14 +296,14 @@ def build_start(option: options.Noise, seed: int, facts: ModelFacts, constraints
     return apply_constraints(random_stimulus(field, seed, option.mean, option.std), constraints)
 
 
-def plan_run(settings: Settings, retina: Retina, device: torch.device, response_frames: int | None = None) -> Plan:
+def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: Probe | None = None) -> Plan:
     """Build everything that one run needs.
 
     Args:
         settings: what is asked for.
         retina: the model, on `device`.
         device: where the model is.
-        response_frames: what a probe of the model found; None means that the model is tried now.
+        probed: what a trial of the model showed; None tries the model now.
 
     Raises:
         SettingError: a setting does not fit the model.
@@ -316,11 +316,12 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, response_
     objective = builder.build(settings.objective)
     optimizer, stopper = build_optimizer(settings.optimizer), build_stopper(settings.stopper)
     penalties = [build_penalty(name, option) for name, option in settings.penalty.items()]
-    if response_frames is None:
-        response_frames = probe(retina, session, settings.stimulus.frames, device).response_frames
-    window = objective.window(response_frames)
+    if probed is None:
+        probed = probe(retina, session, settings.stimulus.frames, device)
+    neurons = objective.neurons() or tuple(range(facts.sessions[session]))
+    probed.check(session, neurons)
+    window = objective.window(probed.response_frames)
     start = build_start(settings.stimulus, settings.seed, facts, constraints).to(device)
     keep: Keep = "best" if settings.keep == "best" else "last"
     problem = Problem(start, objective, optimizer, stopper, constraints, penalties, keep)
-    neurons = objective.neurons()
-    return Plan(settings, retina, session, problem, window, neurons or tuple(range(facts.sessions[session])))
+    return Plan(settings, retina, session, problem, window, neurons)

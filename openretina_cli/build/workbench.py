@@ -79,8 +79,7 @@ class Workbench:
         """
         retina = self.retina(settings)
         session = choose_session(retina.facts, settings.session)
-        frames = self._probed(retina, session, settings.stimulus.frames).response_frames
-        return plan_run(settings, retina, self.device, frames)
+        return plan_run(settings, retina, self.device, self._probed(retina, session, settings.stimulus.frames))
 
     def stack_size(self, settings: Settings) -> int:
         """How many runs like this one are best solved as one stack.

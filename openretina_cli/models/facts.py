@@ -16,7 +16,8 @@ class ModelFacts:
         channels: colour channel names, in the order of the stimulus' channel axis.
         height: stimulus height in pixels.
         width: stimulus width in pixels.
-        lag: stimulus frames that the model drops at the start; response frame r belongs to stimulus frame r + lag.
+        lag: stimulus frames that the model drops at the start; response frame r belongs to stimulus frame
+            `lag + response_stride * r`.
         frame_rate: frames per second (Hz); None when the model's stimulus is a static image.
         pixel_size: edge of a pixel on the retina in um, or None when unknown.
         stimulus_range: lowest and highest useful value per channel in units of the training set's standard
@@ -26,6 +27,7 @@ class ModelFacts:
         source: path or URL of the checkpoint, or the import path of a module.
         sha256: hex digest over the checkpoint's files, empty for a module without files.
         note: a sentence every user must see, such as that the model is a simulation.
+        response_stride: stimulus frames from one response frame to the next.
     """
 
     name: str
@@ -42,3 +44,8 @@ class ModelFacts:
     source: str = ""
     sha256: str = ""
     note: str = ""
+    response_stride: int = 1
+
+    def response_frames(self, frames: int) -> int:
+        """Response frames to a stimulus of `frames` frames; below 1 where the stimulus is too short."""
+        return -((self.lag - frames) // self.response_stride)

@@ -1,115 +1,163 @@
-"""Any torch module as a model of a retina: its facts stated, or found by trying it."""
+"""Any torch module as a model of a retina."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from openretina_cli.errors import ModelError
+from openretina_cli.models.arguments import CallForm, Signature
+from openretina_cli.models.axes import Reading
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.probe import probe_stimulus
+from openretina_cli.models.state import ModuleState
 from openretina_cli.models.twin import Retina, the_session
 
-ONLY_SESSION = "default"
-"""What the session of a module without session names is called."""
+MOST_OUTPUTS = 10
+"""Outputs that an error lists at most."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the user states about a module.
+
+    Attributes:
+        static: whether it takes images.
+        sessions: names of its sessions; None finds them.
+        session_argument: name under which `forward` takes the session.
+        axes: names of the response's axes; None reads them from shapes.
+        stride: stimulus frames from one response frame to the next; None reads it from shapes.
+        output: position or key of the responses where the module answers with several things.
+        inputs: fixed values of what `forward` takes beside stimulus and session.
+    """
+
+    static: bool = False
+    sessions: Sequence[str] | None = None
+    session_argument: str = "data_key"
+    axes: Sequence[str] | None = None
+    stride: int | None = None
+    output: int | str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _described(value: object) -> str:
+    return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
+def _parts(answer: object) -> dict[int | str, Any]:
+    """The things that an answer consists of, by position or key; empty where it has no parts."""
+    if isinstance(answer, Mapping):
+        return dict(answer)
+    parts: dict[int | str, Any] = {}
+    if isinstance(answer, (list, tuple)):
+        parts.update(enumerate(answer))
+    names = getattr(answer, "_fields", ()) or getattr(answer, "__dataclass_fields__", ())
+    return {**parts, **{name: getattr(answer, name) for name in names}}
+
+
+def chosen_output(answer: object, output: int | str | None) -> Tensor:
+    """The responses in what a module answers.
+
+    Args:
+        answer: a tensor, or a tuple, mapping or dataclass.
+        output: position or key of the responses in it.
+
+    Raises:
+        ModelError: the output is not there, is no tensor, or is not stated where there are several.
+    """
+    if isinstance(answer, Tensor):
+        if output is None:
+            return answer
+        raise ModelError(f"model.output={output}, but the module answers with a tensor", repair="model.output=null")
+    parts = _parts(answer)
+    if output is not None and isinstance(parts.get(output), Tensor):
+        tensor: Tensor = parts[output]
+        return tensor
+    listed = ", ".join(f"{key}: {_described(part)}" for key, part in list(parts.items())[:MOST_OUTPUTS])
+    choice = next((key for key, part in parts.items() if isinstance(part, Tensor)), None)
+    raise ModelError(
+        f"the module answers with a {type(answer).__name__}" + (f" of {listed}" if listed else ""),
+        expected="a tensor" if output is None else f"a tensor at model.output={output}",
+        repair="" if choice is None else f"model.output={choice}",
+    )
 
 
 class ModuleRetina(Retina):
     """A user's module behind the interface of a retina.
 
     Args:
-        module: `forward(stimulus)` or `forward(stimulus, data_key=session)`, on `(batch, channel, time, height, width)`
-            or, when static, on images `(batch, channel, height, width)`. It answers `(batch, time, neuron)`, or
-            `(batch, neuron)`, which is taken as one response frame at the stimulus' last frame.
-        facts: what is known about it; `sessions` and `lag` may still be unknown.
-        static: whether it takes images.
-        sessions: names to pass as `data_key`; None passes none.
+        module: see `wrap.wrap_module`.
+        facts: what is known about it.
+        stated: what the user states about it.
+        sessions: names that are passed as its session argument; None passes none.
+
+    Attributes:
+        form: how the module is called.
+        reading: where its responses have their axes.
+        clones: whether it is given a clone, because it changes its input in place.
+        alone: whether it is given one stimulus at a time, because rows of a batch depend on each other.
+        fresh: the state it is given before each call, because it carries one from call to call.
+        examined: sessions for which it is known to be a function of each stimulus alone.
+        examiner: finds that out for a session; see `wrap.Wrapping.examine`.
     """
 
-    def __init__(self, module: nn.Module, facts: ModelFacts, *, static: bool, sessions: Sequence[str] | None) -> None:
+    def __init__(
+        self, module: nn.Module, facts: ModelFacts, stated: Stated, signature: Signature, sessions: Sequence[str] | None
+    ) -> None:
         super().__init__()
         self.module = module
         self.facts = facts
-        self.static = static
+        self.stated = stated
+        self.signature = signature
         self.sessions = sessions
+        self.form = CallForm(torch.float32, {})
+        self.reading: Reading | None = None
+        self.clones = False
+        self.alone = False
+        self.fresh: ModuleState | None = None
+        self.examined: set[str] = set()
+        self.examiner: Callable[[str], object] | None = None
         self.freeze()
 
+    def answer(self, stimulus: Tensor, session: str | None) -> Tensor:
+        """What the module answers to one call, in its own axes, with the dtype of the stimulus."""
+        if self.fresh is not None:
+            self.fresh.restore()
+        seen = (stimulus[:, :, 0] if self.stated.static else stimulus).to(self.form.dtype)
+        if self.clones:
+            seen = seen.clone()
+        values = self.form.inputs(self.stated.inputs, seen, stimulus.shape[2])
+        if session is not None:
+            values[self.stated.session_argument] = session
+        arguments, named = self.signature.placed(values)
+        with warnings.catch_warnings():
+            if not torch.is_grad_enabled():  # a checkpointed module complains where no gradient is wanted
+                warnings.filterwarnings("ignore", "None of the inputs have requires_grad")
+            answer = self.module(seen, *arguments, **named)
+        return chosen_output(answer, self.stated.output).to(stimulus.dtype)
+
+    def examine(self, session: str) -> None:
+        """Make the module a function of each stimulus alone for a session, once.
+
+        Raises:
+            ModelError: it cannot be made one.
+        """
+        if session not in self.examined and self.examiner is not None:
+            self.examiner(session)
+            self.examined.add(session)
+
+    def named(self, data_key: str | None) -> str | None:
+        """The session to pass to the module; None passes none."""
+        return None if self.sessions is None else the_session(self.sessions, data_key)
+
     def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
-        """Responses `(batch, time - lag, neuron)` to `(batch, channel, time, height, width)`."""
-        seen = stimulus[:, :, 0] if self.static else stimulus
-        session = {} if self.sessions is None else {"data_key": the_session(self.sessions, data_key)}
-        response: Tensor = self.module(seen, **session)
-        if not isinstance(response, Tensor):
-            raise ModelError(f"the module answers with a {type(response).__name__}", expected="a tensor")
-        return response[:, None] if response.dim() == 2 else response
-
-
-def _session_names(module: nn.Module, stated: Sequence[str] | None) -> Sequence[str] | None:
-    """The names to pass as `data_key`, or None if the module takes none."""
-    if "data_key" not in inspect.signature(module.forward).parameters:
-        return None
-    if stated is not None:
-        return stated
-    readout = getattr(module, "readout", None)
-    if isinstance(readout, nn.ModuleDict):
-        return list(readout.keys())
-    raise ModelError("the module's forward takes a data_key", repair="model.sessions=[name_of_a_session]")
-
-
-def _response_shape(retina: ModuleRetina, session: str, frames: int, device: torch.device) -> tuple[int, int]:
-    try:
-        with torch.no_grad():
-            shape = tuple(retina(probe_stimulus(retina, frames, device), data_key=session).shape)
-    except ModelError:
-        raise
-    except Exception as error:  # whatever a stranger's module raises
-        kind = "an image" if retina.static else f"a stimulus of {frames} frames"
-        raise ModelError(
-            f"the module failed on {kind}: {type(error).__name__}: {error}",
-            expected="(batch, channel, time, height, width) to (batch, time, neuron)",
-        ) from error
-    if len(shape) != 3 or shape[0] != 1 or not 1 <= shape[1] <= frames or shape[2] < 1:
-        raise ModelError(
-            f"the module answers {frames} frames with shape {shape}",
-            expected="(batch, time, neuron), no longer in time",
-        )
-    return shape[1], shape[2]
-
-
-def wrap_module(
-    module: nn.Module,
-    facts: ModelFacts,
-    *,
-    frames: int,
-    static: bool,
-    sessions: Sequence[str] | None,
-    device: torch.device,
-) -> ModuleRetina:
-    """Make a retina of a module, and find its sessions, neurons and lag by trying it.
-
-    Args:
-        module: see `ModuleRetina`.
-        facts: what is stated about it; its `sessions` and `lag` are replaced by what is found.
-        frames: stimulus frames to try it on.
-        static: whether it takes images.
-        sessions: stated session names.
-        device: where to put it.
-
-    Raises:
-        ModelError: the module raises, or answers with an unexpected shape.
-    """
-    if static and frames != 1:
-        raise ModelError(f"a static model sees one frame, not {frames}", repair="stimulus.frames=1 reducer=mean")
-    names = _session_names(module, sessions)
-    retina = ModuleRetina(module, facts, static=static, sessions=names).to(device)
-    shapes = {name: _response_shape(retina, name, frames, device) for name in names or sessions or [ONLY_SESSION]}
-    lags = {frames - time for time, _ in shapes.values()}
-    if len(lags) != 1:
-        raise ModelError(f"the sessions of the module drop different numbers of frames: {sorted(lags)}")
-    found = {name: neurons for name, (_, neurons) in shapes.items()}
-    retina.facts = replace(facts, sessions=found, lag=lags.pop())
-    return retina
+        """Responses `(batch, time, neuron)` to `(batch, channel, time, height, width)`."""
+        if self.reading is None:
+            raise ModelError("the module was not tried yet", expected="a retina made by wrap_module")
+        session = self.named(data_key)
+        rows = [row[None] for row in stimulus] if self.alone else [stimulus]
+        return torch.cat([self.reading.ordered(self.answer(row, session)) for row in rows])

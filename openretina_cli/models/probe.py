@@ -1,4 +1,4 @@
-"""A foreign model is tried once, at the door, before anything is built on it."""
+"""Tries a model once, at the door, before anything is built on it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,45 @@ import torch
 from torch import Tensor
 
 from openretina_cli.errors import ModelError
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.seeding import seeded
 from openretina_cli.models.twin import Retina
 
 PROBE_SEED = 0
 """Any seed does; a fixed one makes a refusal repeatable."""
+MOST_NAMED = 10
+"""Neurons that an error names at most."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What trying a model told.
+    """What a trial of a model showed.
 
     Attributes:
         response_frames: frames of its response.
         activation_bytes: memory that one stimulus holds between the passes forward and backward.
+        unfit: neurons whose response to a random stimulus is not finite.
     """
 
     response_frames: int
     activation_bytes: int
+    unfit: frozenset[int] = frozenset()
+
+    def check(self, session: str, neurons: tuple[int, ...]) -> None:
+        """Refuse neurons that are not finite.
+
+        Raises:
+            ModelError: one of the neurons is not.
+        """
+        broken = sorted(self.unfit.intersection(neurons))
+        if broken:
+            more = f" and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+            named = ", ".join(map(str, broken[:MOST_NAMED])) + more
+            raise ModelError(
+                f"neuron{'s' if len(broken) > 1 else ''} {named} of session {session} answer"
+                f"{'' if len(broken) > 1 else 's'} a random stimulus with NaN or infinity",
+                expected="finite responses of all neurons that are asked for",
+            )
 
 
 class _Scale:
@@ -41,23 +63,80 @@ class _Scale:
         return tensor
 
 
-def probe_stimulus(retina: Retina, frames: int, device: torch.device) -> Tensor:
+def probe_stimulus(facts: ModelFacts, frames: int, device: torch.device) -> Tensor:
     """One standard normal stimulus `(1, channel, frames, height, width)`, the same on every device."""
-    facts = retina.facts
     generator = torch.Generator().manual_seed(PROBE_SEED)
     shape = (1, len(facts.channels), frames, facts.height, facts.width)
     return torch.randn(shape, generator=generator).to(device).requires_grad_(True)
 
 
-def _gradient(response: Tensor, stimulus: Tensor) -> Tensor | None:
-    if not response.requires_grad:
-        return None
-    gradient: Tensor | None = torch.autograd.grad(response.sum(), stimulus, allow_unused=True)[0]
-    return gradient
+def _finite_neurons(response: Tensor) -> Tensor:
+    """The neurons of a response `(batch, time, neuron)` that are finite throughout."""
+    return response.detach().isfinite().all(dim=0).all(dim=0).nonzero().flatten()
+
+
+class _Trial:
+    """One model, asked about one session with one stimulus length."""
+
+    def __init__(self, retina: Retina, session: str, frames: int, device: torch.device) -> None:
+        self._retina, self._session, self._frames, self._device = retina, session, frames, device
+        self.scale = _Scale()
+
+    def run(self) -> tuple[Tensor, Tensor, bool]:
+        """Response, finite neurons, and whether a finite gradient of those reaches the stimulus.
+
+        The gradient is taken with `backward`, as a checkpointed module refuses `torch.autograd.grad`.
+        """
+        stimulus = probe_stimulus(self._retina.facts, self._frames, self._device)
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(self.scale.pack, self.scale.unpack):
+                response = self._retina(stimulus, data_key=self._session)
+            self._check_shape(tuple(response.shape))
+            finite = _finite_neurons(response)
+            if len(finite) and response.requires_grad:
+                response.index_select(2, finite).sum().backward()
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a user's module raises, or too little memory
+            raise ModelError(
+                f"the model failed on a stimulus of {self._frames} frames: {type(error).__name__}: {error}"
+            ) from error
+        gradient = stimulus.grad
+        return response.detach(), finite, gradient is not None and bool(gradient.isfinite().all())
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        facts = self._retina.facts
+        expected = (1, facts.response_frames(self._frames), facts.sessions[self._session])
+        if shape != expected:
+            raise ModelError(
+                f"the model answers with shape {shape}", expected=f"{expected}, that is (batch, time, neuron)"
+            )
+
+
+@torch.no_grad()
+def _unfit(retina: Retina, frames: int, device: torch.device) -> dict[str, frozenset[int]]:
+    """The neurons of every session that are not finite."""
+    stimulus = probe_stimulus(retina.facts, frames, device)
+    unfit = {}
+    for session, neurons in retina.facts.sessions.items():
+        finite = _finite_neurons(retina(stimulus, data_key=session)).tolist()
+        unfit[session] = frozenset(range(neurons)).difference(finite)
+    return unfit
+
+
+@torch.no_grad()
+def _zero_broken_weights(retina: Retina) -> None:
+    """Set weights that are not finite to zero; a gradient of zero times such a weight is NaN for all neurons."""
+    for weights in [*retina.parameters(), *retina.buffers()]:
+        if weights.is_floating_point():
+            weights.nan_to_num_(0, 0, 0)
 
 
 def probe(retina: Retina, session: str, frames: int, device: torch.device) -> Probe:
     """Run a model forward and backward on a random stimulus.
+
+    Neurons that are not finite are noted. Where their weights spoil the gradients of all others, the weights are set to
+    zero, and the neurons are kept in `retina.unfit`.
 
     Args:
         retina: the model, on `device`.
@@ -66,32 +145,29 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> Pr
         device: where the model is.
 
     Returns:
-        What it told.
+        What the trial showed.
 
     Raises:
-        ModelError: the model raises, answers with another shape or a non-finite number, or lets no gradient through.
+        ModelError: the model raises, is no function of each stimulus alone, answers with another shape, has no finite
+            neuron, or lets no gradient through.
     """
-    expected = (1, frames - retina.facts.lag, retina.facts.sessions[session])
-    if expected[1] < 1:
+    if retina.facts.response_frames(frames) < 1:
         raise ModelError(
             f"a stimulus of {frames} frames is too short for this model, which drops the first {retina.facts.lag}",
             repair=f"stimulus.frames={retina.facts.lag + 20}",
         )
-    scale = _Scale()
-    try:
-        stimulus = probe_stimulus(retina, frames, device)
-        with torch.autograd.graph.saved_tensors_hooks(scale.pack, scale.unpack):
-            response = retina(stimulus, data_key=session)
-        shape = tuple(response.shape)
-        gradient = _gradient(response, stimulus)
-    except Exception as error:  # whatever a stranger's module raises, or too little memory
-        raise ModelError(
-            f"the model failed on a stimulus of {frames} frames: {type(error).__name__}: {error}"
-        ) from error
-    if shape != expected:
-        raise ModelError(f"the model answers with shape {shape}", expected=f"{expected}, that is (batch, time, neuron)")
-    if not bool(torch.isfinite(response).all()):
-        raise ModelError("the model answers a random stimulus with NaN or infinity", expected="finite responses")
-    if gradient is None or not bool(torch.isfinite(gradient).all()):
+    with seeded(device):
+        retina.examine(session)
+        trial = _Trial(retina, session, frames, device)
+        response, finite, sound = trial.run()
+        if not len(finite):
+            raise ModelError("the model answers a random stimulus with NaN or infinity", expected="finite responses")
+        unfit = frozenset(range(response.shape[2])).difference(finite.tolist())
+        if unfit and not sound:
+            retina.unfit = _unfit(retina, frames, device)
+            _zero_broken_weights(retina)
+            mended, _, sound = trial.run()
+            sound = sound and torch.equal(mended.index_select(2, finite), response.index_select(2, finite))
+    if not sound:
         raise ModelError("no finite gradient reaches the stimulus through the model", expected="a differentiable one")
-    return Probe(expected[1], scale.total)
+    return Probe(response.shape[1], trial.scale.total, unfit.union(retina.unfit.get(session, ())))

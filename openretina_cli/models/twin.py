@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -145,9 +146,25 @@ def the_session(sessions: Iterable[str], data_key: str | None) -> str:
 
 
 class Retina(nn.Module):
-    """A model of a retina that is ready to be used: frozen, in eval mode, and with its facts known."""
+    """A model of a retina that is ready to be used: frozen, in eval mode, and with its facts known.
+
+    Attributes:
+        facts: what is known about it.
+        warnings: what a user should know of every run on it.
+        unfit: by session the neurons that are not finite, where weights that are not finite were set to zero.
+    """
 
     facts: ModelFacts
+    warnings: tuple[str, ...] = ()
+    unfit: Mapping[str, frozenset[int]] = MappingProxyType({})
+
+    def warn(self, text: str) -> None:
+        """Add a warning, once."""
+        if text not in self.warnings:
+            self.warnings = (*self.warnings, text)
+
+    def examine(self, session: str) -> None:
+        """Check that the model is a function of each stimulus alone; the package's own models are known to be."""
 
     def freeze(self) -> None:
         """Put the model in eval mode and bar gradients from its weights for good."""

@@ -18,6 +18,10 @@ NORM_TOLERANCE = 0.01
 """A norm that ends further than 1 % from the one asked for is reported."""
 
 
+WITHOUT_FLOAT64 = ("mps",)
+"""Kinds of devices that have no float64; sums that need it are taken on the CPU."""
+
+
 class Constraint(ABC):
     """A rule that maps stimuli to allowed ones, each stimulus of a batch alone; it never changes its input."""
 
@@ -176,6 +180,11 @@ class NormAndRange(Constraint):
 
     def process(self, x: Tensor) -> Tensor:
         """Project `(batch, channel, time, height, width)`; where the range is too tight for the norm, fill it."""
+        if x.device.type in WITHOUT_FLOAT64:
+            return self._projected(x.cpu()).to(x)
+        return self._projected(x)
+
+    def _projected(self, x: Tensor) -> Tensor:
         clipped, free = self.range.process(x), torch.ones_like(x, dtype=torch.bool)
         stays = (norms(clipped) <= self.target.norm) & self.target.at_most
         scale = torch.zeros_like(norms(x), dtype=torch.float64)

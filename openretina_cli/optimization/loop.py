@@ -11,6 +11,7 @@ from torch import Tensor
 from openretina_cli.errors import SettingError
 from openretina_cli.optimization.bundle import bundled
 from openretina_cli.optimization.constraint import Constraint
+from openretina_cli.optimization.evaluation import evaluated
 from openretina_cli.optimization.measure import measure
 from openretina_cli.optimization.objective import AbstractObjective
 from openretina_cli.optimization.penalty import Penalty
@@ -35,6 +36,7 @@ T = TypeVar("T")
 def optimize_stack(problems: Sequence[Problem], on_step: Callable[[int, Step], None] | None = None) -> list[Outcome]:
     """Solve many problems as one stack: one call of the model per iteration for all that share it.
 
+    Modules are evaluated in eval mode and frozen meanwhile; training flags, buffers and `requires_grad` are put back.
     Rows never touch: a run alone and in a stack give the same stimulus. A finished run leaves the stack. The stimuli
     and models must be on one device.
 
@@ -48,7 +50,12 @@ def optimize_stack(problems: Sequence[Problem], on_step: Callable[[int, Step], N
     Raises:
         ObjectiveError: an objective raised, or was not finite at the start.
     """
-    runs = [Run(index, problem) for index, problem in enumerate(problems)]
+    modules = [module for problem in problems for module in problem.objective.modules()]
+    with evaluated(modules):
+        return _optimized([Run(index, problem) for index, problem in enumerate(problems)], on_step)
+
+
+def _optimized(runs: Sequence[Run], on_step: Callable[[int, Step], None] | None) -> list[Outcome]:
     bundles = bundled(runs)
     while bundles:
         steps, descents = measure(bundles)

@@ -21,6 +21,10 @@ Row = tuple[Problem, Tensor]
 """A problem and its stimulus `(channel, time, height, width)`."""
 
 
+class _ReentrantCheckpointError(Exception):
+    """A model uses `torch.utils.checkpoint` with `use_reentrant=True`."""
+
+
 def _one_number(score: object, objective: AbstractObjective) -> Tensor:
     """Check what a user's objective returned."""
     if not isinstance(score, Tensor) or score.numel() != 1:
@@ -85,8 +89,27 @@ def _descents(bundles: Sequence[Bundle], totals: Tensor) -> list[Tensor]:
     if not totals.requires_grad:
         return [torch.zeros_like(stimulus) for stimulus in stimuli]
     # the gradient of the sum, as torch imports sympy (0.3 s) where it is given the gradients of several outputs
-    found = torch.autograd.grad(-totals.sum(), stimuli, allow_unused=True)
+    try:
+        found = torch.autograd.grad(-totals.sum(), stimuli, allow_unused=True)
+    except RuntimeError as error:
+        if "checkpoint" not in str(error):
+            raise
+        raise _ReentrantCheckpointError from error
     return [torch.zeros_like(s) if g is None else g for s, g in zip(stimuli, found, strict=True)]
+
+
+def _descents_of_checkpoints(bundles: Sequence[Bundle]) -> list[Tensor]:
+    """Per bundle the same gradients from `backward`, for models whose reentrant checkpoints refuse `autograd.grad`.
+
+    The graph was freed by the refusal, so that the stimuli are scored again.
+    """
+    rows = [row for bundle in bundles for row in bundle.rows]
+    runs = [run for bundle in bundles for run in bundle.runs]
+    penalties = torch.stack([_penalty(run.problem, row) for run, row in zip(runs, rows, strict=True)])
+    total = (penalties - torch.stack(_guarded_scores(bundles))).sum()
+    torch.autograd.backward(total)
+    found = [bundle.stimuli.grad for bundle in bundles]
+    return [torch.zeros_like(b.stimuli) if g is None else g for b, g in zip(bundles, found, strict=True)]
 
 
 def _step(run: Run, objective: float, penalty: float, stimulus_norm: float, gradient_norm: float) -> Step:
@@ -106,7 +129,10 @@ def measure(bundles: Sequence[Bundle]) -> tuple[list[Step], list[Tensor]]:
         scores = torch.stack(_guarded_scores(bundles))
         rows = [row for bundle in bundles for row in bundle.rows]
         penalties = torch.stack([_penalty(run.problem, row) for run, row in zip(runs, rows, strict=True)])
-        descents = _descents(bundles, scores - penalties) if going else []
+        try:
+            descents = _descents(bundles, scores - penalties) if going else []
+        except _ReentrantCheckpointError:
+            descents = _descents_of_checkpoints(bundles)
     columns = [scores, penalties, torch.cat([norms(bundle.stimuli.detach()).flatten() for bundle in bundles])]
     columns.append(torch.cat([norms(some).flatten() for some in descents]) if going else torch.zeros_like(scores))
     # one transfer for all numbers of all runs

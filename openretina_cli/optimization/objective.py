@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from openretina_cli.errors import ObjectiveError
 from openretina_cli.optimization.reducer import MeanReducer, ResponseReducer
@@ -55,6 +55,11 @@ class AbstractObjective:
         moved = copy.copy(self)
         moved._model = model
         return moved
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The torch modules that the objective calls: its model, and modules among its attributes."""
+        owners = (getattr(value, "func", getattr(value, "__self__", value)) for value in vars(self).values())
+        return tuple(owner for owner in owners if isinstance(owner, nn.Module))
 
     def respond(self, stimuli: Tensor) -> Tensor:
         """Responses `(batch, time, neuron)` to stimuli `(batch, channel, time, height, width)`."""
@@ -258,6 +263,10 @@ class WeightedSumObjective(AbstractObjective):
     def on(self, model: Model) -> WeightedSumObjective:
         """The same sum, asked of another model of the same session."""
         return WeightedSumObjective([(weight, term.on(model)) for weight, term in self._terms])
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The torch modules that the terms call."""
+        return tuple(module for _, term in self._terms for module in term.modules())
 
     @property
     def scores_responses(self) -> bool:

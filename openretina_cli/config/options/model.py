@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
@@ -75,6 +75,11 @@ class TorchModule(StimulusFacts):
     width: int = required("16")
     sessions: list[str] | None = None
     static: bool = False
+    session_argument: str = "data_key"
+    inputs: dict[str, Any] = field(default_factory=dict)
+    output: Any = None
+    response_axes: list[str] | None = None
+    response_stride: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -84,3 +89,13 @@ class TorchModule(StimulusFacts):
         require(self.channels is not None, "channels", None, "channel names, such as [green,uv] or [grey]")
         target = isinstance(self.module, dict) and isinstance(self.module.get("_target_"), str)
         require(target, "module", self.module, "model.module._target_=my_package.MyRetina")
+        require(self.session_argument.isidentifier(), "session_argument", self.session_argument, "a name")
+        chosen = self.output is None or (isinstance(self.output, (int, str)) and not isinstance(self.output, bool))
+        require(chosen, "output", self.output, "a position such as 0, or a key")
+        axes = None if self.response_axes is None else sorted(self.response_axes)
+        known = axes is None or axes in (["batch", "neuron", "time"], ["batch", "time"], ["batch", "neuron"])
+        require(
+            known, "response_axes", self.response_axes, "an order of [batch,time,neuron], of which one may be left out"
+        )
+        stride = self.response_stride
+        require(stride is None or stride >= 1, "response_stride", stride, "1 or more stimulus frames")
