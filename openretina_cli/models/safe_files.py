@@ -36,6 +36,9 @@ MAX_CONFIG_BYTES = 2**18
 MAX_DATA_INFO_BYTES = 2**24
 MAX_STATE_DICT_BYTES = 2**31
 
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+"""First object of a file of `torch.save` that is no zip archive."""
+
 PathLike = str | os.PathLike[str]
 
 

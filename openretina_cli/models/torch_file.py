@@ -23,9 +23,7 @@ from openretina_cli.errors import ModelError, UnsafeFileError
 from openretina_cli.models.foreign_file import content_of, named, one_line_errors, shown
 from openretina_cli.models.pickle_machine import Budget, Machine, StandIn, Unfolding
 from openretina_cli.models.plain_pickle import MAX_DIMENSIONS, Globals, finder, ordered_dict
-
-MAGIC = 0x1950A86A20F9469CFC6C
-"""First object of the format without zip."""
+from openretina_cli.models.safe_files import LEGACY_MAGIC
 
 WHOLE = "a whole file as torch.save writes it by default"
 
@@ -262,7 +260,7 @@ def _read_pickles(content: bytes, path: Path, find: Callable[[str, str], Any], b
         raise UnsafeFileError(f"{path} is a tar archive, which is not safe to read", repair="save it with torch >= 1.6")
     stream, storages = io.BytesIO(content), _Storages(path)
     machine = Machine(find, storages.refer, budget)
-    if machine.run(stream) != MAGIC:
+    if machine.run(stream) != LEGACY_MAGIC:
         raise ModelError(f"{path} is not a readable checkpoint", expected=WHOLE)
     machine.run(stream)  # version of the protocol
     machine.run(stream)  # what the machine calls short, int and long
