@@ -121,9 +121,10 @@ def _whole(value: object, lowest: int, highest: int) -> int:
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, (str, int, np.integer)) or not 1 <= len(str(value)) <= MAX_NAME:
-        raise ValueError(f"{shown(repr(value), 40)} is no name of 1 to {MAX_NAME} characters")
-    return str(value)
+    name = str(value) if isinstance(value, (str, int, np.integer)) else ""
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise ValueError(f"{shown(repr(value), 40)} is no name of 1 to {MAX_NAME} printable characters")
+    return name
 
 
 def _field(info: Mapping[str, Any]) -> tuple[int, int, int]:
