@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
+import io
 import os
+import pickle
 import re
 import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,26 +24,39 @@ from typing import Any
 import pooch
 import pytest
 
+from openretina_cli.cli import main
 from openretina_cli.errors import DownloadError, SettingError
 from openretina_cli.models.download import (
     CACHE_VARIABLE,
     CHUNK_BYTES,
+    DEADLINE_VARIABLE,
     RemoteCheckpoint,
     cache_directory,
     checkpoint_directory,
+    download_seconds,
     fetch,
     is_complete,
 )
 
 SEEDS = (0, 1000)
-# Larger than one piece of a download, so that an answer can break in the middle.
+
+
+def weights(seed: int) -> bytes:
+    """A zip archive as torch writes it, larger than one piece of a download, so that an answer can break in it."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}.")
+        archive.writestr("archive/data/0", bytes([seed % 256]) * 3 * CHUNK_BYTES)
+    return stream.getvalue()
+
+
 CONTENTS = {
-    name.format(seed): content * (3 * CHUNK_BYTES // len(content)) + str(seed).encode()
+    name.format(seed): content
     for seed in SEEDS
     for name, content in {
-        "config_{:05d}.yaml": b"layers: 2\n",
-        "data_info_{:05d}.pkl": b"\x80\x04}.",
-        "state_dict_{:05d}.pth.tar": b"PK\x03\x04" + bytes(range(256)),
+        "config_{:05d}.yaml": b"model_config:\n  layers: 2\n# " + b"x" * CHUNK_BYTES + b"\nseed: %d\n" % seed,
+        "data_info_{:05d}.pkl": pickle.dumps({"session": {"output_dimension": seed}}),
+        "state_dict_{:05d}.pth.tar": weights(seed),
     }.items()
 }
 FIRST = "config_00000.yaml"
@@ -331,7 +348,7 @@ def test_progress_is_reported_from_nothing_to_all(server: Server, fetcher: Fetch
         done = [step[0] for step in steps]
         assert done == sorted(done)
         assert (done[0], done[-1]) == (0, size)
-        assert len(done) > 3
+        assert len(done) > size // CHUNK_BYTES
         assert {step[1:] for step in steps} == {(None if name == WEIGHTS else size, index, len(CONTENTS))}
 
 
@@ -424,7 +441,7 @@ def test_a_proxy_is_respected(server: Server, fetcher: Fetcher, monkeypatch: pyt
 def test_a_file_that_has_changed_at_its_source_is_refused(server: Server, fetcher: Fetcher) -> None:
     folder = fetcher(server.remote)
     (folder / WEIGHTS).unlink()
-    server.contents[WEIGHTS] = b"PK\x03\x04 other weights"
+    server.contents[WEIGHTS] = weights(7)
     with pytest.raises(DownloadError) as error:
         fetcher(server.remote)
     digests = [hashlib.sha256(content).hexdigest() for content in (CONTENTS[WEIGHTS], server.contents[WEIGHTS])]
@@ -452,6 +469,160 @@ def test_a_damaged_record_is_refused(server: Server, fetcher: Fetcher) -> None:
     with pytest.raises(DownloadError) as error:
         fetcher(server.remote)
     assert_helpful(error, f"delete {folder}")
+
+
+# --- wrong, endless and secret
+
+
+WRONG_ANSWERS = {
+    "json": b'{"error": "please log in"}',
+    "text": b"Too many requests",
+    "other pickle": pickle.dumps(["a", "list"]),
+    "zip of others": CONTENTS[WEIGHTS].replace(b"data.pkl", b"note.txt"),
+    "cut and measured anew": CONTENTS[WEIGHTS][: 2 * CHUNK_BYTES],
+    "one byte changed": CONTENTS[WEIGHTS].replace(b"\0\0\0\0\0\0\0\0\0", b"\0\0\0\0\1\0\0\0\0", 1),
+}
+
+
+@pytest.mark.parametrize("answer", list(WRONG_ANSWERS))
+@pytest.mark.parametrize("name", [name for name in CONTENTS if "00000" in name])
+def test_a_wrong_answer_with_status_200_never_enters_the_cache(
+    server: Server, fetcher: Fetcher, name: str, answer: str
+) -> None:
+    server.behaviours[name] = [page(WRONG_ANSWERS[answer], "application/octet-stream"), whole]
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, server.remote.url_of(name), "something else in place of the file", name)
+    assert len(str(error.value)) < 500 + len(str(fetcher.cache))
+    assert not (checkpoint_directory(server.remote, fetcher.cache) / f"{name}.sha256").exists()
+    assert_whole(fetcher(server.remote))
+
+
+@pytest.mark.parametrize("name", [name for name in CONTENTS if "00000" in name])
+def test_a_cache_poisoned_by_an_earlier_version_is_told_to_be_deleted(
+    server: Server, fetcher: Fetcher, name: str
+) -> None:
+    folder = fetcher(server.remote)
+    poison = WRONG_ANSWERS["json"]
+    (folder / name).write_bytes(poison)
+    (folder / f"{name}.sha256").write_text(f"{hashlib.sha256(poison).hexdigest()}  {name}\n")
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, str(folder / name), f"delete {folder}")
+
+
+def endless(handler: Handler, content: bytes) -> None:
+    """Chunks without end, of what begins like the file."""
+    handler.head(None, Transfer_Encoding="chunked")
+    while not handler.server.released.is_set():
+        handler.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+
+
+def boasting(handler: Handler, content: bytes) -> None:
+    handler.head(2**40)
+
+
+@pytest.mark.parametrize("behaviour", [endless, boasting])
+def test_an_answer_larger_than_any_such_file_is_refused(server: Server, fetcher: Fetcher, behaviour: Behaviour) -> None:
+    server.behaviours[FIRST] = [behaviour]
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, server.remote.url_of(FIRST), "more than 262144")
+    assert server.requests == {FIRST: 1}
+    assert list(checkpoint_directory(server.remote, fetcher.cache).iterdir()) == []
+
+
+def dripping(handler: Handler, content: bytes) -> None:
+    """One byte at a time, each well before the client's patience for a next byte ends."""
+    handler.head(len(content))
+    for byte in content:
+        if handler.server.released.wait(0.01):
+            break
+        handler.wfile.write(bytes([byte]))
+
+
+def dripping_head(handler: Handler, content: bytes) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+    while not handler.server.released.wait(0.01):
+        handler.wfile.write(b"x")
+
+
+@pytest.mark.parametrize("behaviour", [dripping, dripping_head])
+def test_a_server_that_drips_is_given_up_at_the_deadline(
+    server: Server, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour
+) -> None:
+    monkeypatch.setenv(DEADLINE_VARIABLE, "0.3")
+    server.behaviours[FIRST] = [behaviour]
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, server.remote.url_of(FIRST), "127.0.0.1 takes longer", DEADLINE_VARIABLE)
+    assert server.requests == {FIRST: 1}
+    assert list(checkpoint_directory(server.remote, fetcher.cache).iterdir()) == []
+
+
+@pytest.mark.parametrize("stated", ["soon", "0", "-1", "nan", "inf"])
+def test_a_deadline_that_is_no_time_is_a_mistake(monkeypatch: pytest.MonkeyPatch, stated: str) -> None:
+    monkeypatch.setenv(DEADLINE_VARIABLE, stated)
+    with pytest.raises(SettingError, match=DEADLINE_VARIABLE):
+        download_seconds()
+
+
+SECRET_URLS = [
+    "http://user:hunter2@127.0.0.1/folder/",
+    "http://hunter2@127.0.0.1/folder/",
+    "ftp://user:hunter2@127.0.0.1/folder/",
+    "http://user:hunter2@[127.0.0.1/folder/",
+    "http://user:hunter2@127.0.0.1:port/folder/",
+    "http://127.0.0.1/folder?token=hunter2",
+    "http://127.0.0.1/folder#hunter2",
+]
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_a_secret_in_the_url_is_refused_and_neither_shown_nor_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingError) as refusal:
+        RemoteCheckpoint("test", url, ("file",))
+    assert "hunter2" not in str(refusal.value)
+    for extra in ([], ["-m", "neuron=1,2"]):
+        command = ["optimize", "model=hoefling_2024", f"model.url='{url}'", "neuron=1", "out=runs/out"]
+        assert main([*command[:3], *(extra or command[3:4]), command[4]]) == 2
+        printed = capfd.readouterr()
+        assert "hunter2" not in printed.out + printed.err
+        assert len(printed.err.splitlines()) == 1
+    recorded = [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert recorded == []
+
+
+def test_a_password_from_netrc_is_sent(server: Server, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def guarded(handler: Handler, content: bytes) -> None:
+        expected = "Basic " + base64.b64encode(b"reader:hunter2").decode()
+        (whole if handler.headers.get("Authorization") == expected else status(401))(handler, content)
+
+    server.behaviours = {name: [guarded] for name in CONTENTS}
+    with pytest.raises(DownloadError, match="401"):
+        fetcher(server.remote)
+    secrets = fetcher.cache.parent / "netrc"
+    secrets.write_text("machine 127.0.0.1 login reader password hunter2\n")
+    secrets.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(secrets))
+    folder = fetcher(server.remote)
+    assert_whole(folder)
+    assert all(b"hunter2" not in path.read_bytes() for path in folder.iterdir())
+
+
+def test_a_redirect_with_a_secret_is_not_shown(server: Server, fetcher: Fetcher) -> None:
+    def redirecting(handler: Handler, content: bytes) -> None:
+        handler.head(0, 302, Location="sftp://user:hunter2@127.0.0.1/file")
+
+    server.behaviours[FIRST] = [redirecting]
+    with pytest.raises(DownloadError) as error:
+        fetcher(server.remote)
+    assert_helpful(error, "127.0.0.1 cannot be used")
+    assert "hunter2" not in str(error.value)
 
 
 def test_a_cache_that_cannot_be_used_is_named(server: Server, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 
 FLOORS = {
     "errors": 0,
+    "web_address": 1,
     "config": 1,
     "models": 1,
     "optimization": 1,
@@ -40,6 +41,8 @@ FLOORS = {
 """The floor of every room; a room may import from lower floors only."""
 
 NEIGHBOURS = {
+    ("config", "web_address"),
+    ("models", "web_address"),
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
     ("solver", "build"),
     ("result", "build"),

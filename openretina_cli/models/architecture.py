@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
 from openretina_cli.errors import ModelError
 from openretina_cli.models.convolution import FRAMES_PER_FREQUENCY
+from openretina_cli.models.foreign_file import shown
 
 NONLINEARITIES: dict[str, type[nn.Module]] = {
     name: getattr(nn, name)
@@ -112,7 +114,7 @@ class Architecture:
 
 
 def _unsupported(key: str, value: object, expected: str) -> ModelError:
-    return ModelError(f"model_config.{key} = {value!r} is not supported", expected=expected)
+    return ModelError(f"model_config.{key} = {shown(repr(value), 60)} is not supported", expected=expected)
 
 
 def _flag(key: str, value: object, layers: int) -> bool:
@@ -129,7 +131,7 @@ def _number(key: str, value: object, layers: int) -> float:
 
 def _sizes(key: str, value: object, layers: int) -> tuple[int, ...]:
     sizes: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * layers
-    if len(sizes) < layers or not all(isinstance(n, int) and 1 <= n <= 4096 for n in sizes):
+    if len(sizes) < layers or not all(type(n) is int and 1 <= n <= 4096 for n in sizes):
         raise _unsupported(key, value, f"a whole number from 1 to 4096 for each of the {layers} layers")
     if key == "temporal_kernel_size" and min(sizes) < FRAMES_PER_FREQUENCY:
         raise _unsupported(key, value, f"at least {FRAMES_PER_FREQUENCY} frames")
@@ -153,7 +155,7 @@ def _stack(key: str, value: object, layers: int) -> int:
 
 
 def _nonlinearity(key: str, value: object, layers: int) -> str:
-    if value not in NONLINEARITIES:
+    if not isinstance(value, str) or value not in NONLINEARITIES:
         raise _unsupported(key, value, "one of " + ", ".join(NONLINEARITIES))
     return str(value)
 
@@ -184,7 +186,11 @@ def read_architecture(model_config: Mapping[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)} | FIXED.keys() | set(TRAINING_ONLY)
     for key, value in model_config.items():
         if key not in known:
-            raise ModelError(f"model_config has the unknown key {key!r}", expected=", ".join(sorted(known)))
+            near = get_close_matches(str(key)[:60], known, n=3, cutoff=0) if len(str(key)) <= 60 else []
+            problem = f"model_config has the unknown key {shown(repr(key), 60)}"
+            raise ModelError(
+                problem, expected="one of the published keys, such as " + ", ".join(near or sorted(known)[:3])
+            )
         if key in FIXED and value != FIXED[key]:
             raise _unsupported(key, value, repr(FIXED[key]))
     for key, default in DEFAULTS.items():

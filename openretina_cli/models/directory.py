@@ -15,6 +15,7 @@ from torch import Tensor
 from openretina_cli.errors import ModelError
 from openretina_cli.models.architecture import read_architecture
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict, sha256_of
 from openretina_cli.models.twin import EnsembleModel, Twin
 
@@ -93,39 +94,78 @@ class Recording:
     group_names: Mapping[int, str]
 
 
+MAX_SESSIONS = 1000
+"""Sessions of one recording; the published ensemble has some 70."""
+
+MAX_NEURONS = 10**6
+"""Neurons of one session."""
+
+MAX_PIXELS = 4096
+"""Pixels along one side of the stimulus, and colour channels; kernels have the same bound."""
+
+MAX_NAME = 100
+"""Characters of a session's or cell type's name, which tables, titles and folders show."""
+
+
+def _whole(value: object, lowest: int, highest: int) -> int:
+    """A whole number out of a file.
+
+    Raises:
+        ValueError: the value is something else, or out of bounds.
+    """
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        value = int(value)
+    if not isinstance(value, (int, np.integer)) or not lowest <= int(value) <= highest:
+        raise ValueError(f"{shown(repr(value), 40)} is no whole number from {lowest} to {highest}")
+    return int(value)
+
+
+def _name(value: object) -> str:
+    name = str(value) if isinstance(value, (str, int, np.integer)) else ""
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise ValueError(f"{shown(repr(value), 40)} is no name of 1 to {MAX_NAME} printable characters")
+    return name
+
+
+def _field(info: Mapping[str, Any]) -> tuple[int, int, int]:
+    channels, _, height, width = info["input_dimensions"][-4:]
+    return _whole(channels, 1, MAX_PIXELS), _whole(height, 1, MAX_PIXELS), _whole(width, 1, MAX_PIXELS)
+
+
 def _groups(info: Mapping[str, Any], neurons: int) -> tuple[int, ...]:
-    groups = tuple(int(group) for group in np.asarray(info["group_assignment"]).ravel())
+    groups = [_whole(group, -(2**31), 2**31) for group in np.asarray(info["group_assignment"]).ravel()]
     if len(groups) != neurons:
         raise ValueError(f"{len(groups)} groups for {neurons} neurons")
-    return groups
+    return tuple(groups)
+
+
+def _recording(data_info: Mapping[str, Any]) -> Recording:
+    if not 1 <= len(data_info) <= MAX_SESSIONS:
+        raise ValueError(f"{len(data_info)} sessions, of at most {MAX_SESSIONS}")
+    fields = {_field(info) for info in data_info.values()}
+    sessions = {_name(name): _whole(info["output_dimension"], 1, MAX_NEURONS) for name, info in data_info.items()}
+    groups = {name: _groups(info, sessions[name]) for name, info in data_info.items() if "group_assignment" in info}
+    tables = [info["group_names"] for info in data_info.values() if "group_names" in info]
+    group_names = {_whole(key, -(2**31), 2**31): _name(name) for table in tables for key, name in table.items()}
+    if len(fields) != 1:
+        raise ValueError("the sessions have stimuli of different sizes")
+    return Recording(fields.pop(), sessions, groups, group_names)
 
 
 def read_recording(path: Path) -> Recording:
     """Read a `data_info` file.
 
     Raises:
-        ModelError: the file cannot be read, or does not say what the published ones say.
+        ModelError: the file cannot be read, does not say what the published ones say, or says numbers out of bounds.
     """
     data_info = read_data_info(path)
     try:
-        shapes = {tuple(int(n) for n in info["input_dimensions"]) for info in data_info.values()}
-        fields = {(shape[-4], shape[-2], shape[-1]) for shape in shapes}
-        sessions = {str(session): int(info["output_dimension"]) for session, info in data_info.items()}
-        groups = {
-            str(session): _groups(info, sessions[str(session)])
-            for session, info in data_info.items()
-            if "group_assignment" in info
-        }
-        names = [info["group_names"] for info in data_info.values() if "group_names" in info]
-        group_names = {int(group): str(name) for table in names for group, name in table.items()}
+        return _recording(data_info)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path.name} is not a published data_info ({type(error).__name__}: {error})",
+            f"{path.name} is not a published data_info ({type(error).__name__}: {shown(str(error))})",
             expected="input_dimensions and output_dimension for each session",
         ) from error
-    if len(fields) != 1 or not sessions or min(sessions.values()) < 1 or min(min(fields)) < 1:
-        raise ModelError(f"{path.name} describes no usable recording", expected="one stimulus shape, and neurons")
-    return Recording(fields.pop(), sessions, groups, group_names)
 
 
 def _float32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -149,7 +189,8 @@ def load_member(files: MemberFiles, recording: Recording) -> Twin:
         twin.load_state_dict(_float32(read_state_dict(files.state_dict)), assign=True)
     except RuntimeError as error:
         first = [line.strip() for line in str(error).splitlines() if line.strip()][1:2]
-        raise ModelError(f"{files.state_dict.name} does not fit {files.config.name}: {' '.join(first)}") from error
+        problem = f"{files.state_dict.name} does not fit {files.config.name}: {shown(' '.join(first))}"
+        raise ModelError(problem) from error
     for readout in twin.readout.values():
         readout.project()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
     return twin

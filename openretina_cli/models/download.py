@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import re
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pooch
 import requests
 
-from openretina_cli.errors import DownloadError, SettingError
+from openretina_cli.errors import DownloadError, ModelError, SettingError
+from openretina_cli.models.foreign_file import shown
+from openretina_cli.models.published_files import check_published, largest_size
+from openretina_cli.web_address import check_web_address
 
 CACHE_VARIABLE = "OPENRETINA_CACHE_DIRECTORY"
+DEADLINE_VARIABLE = "OPENRETINA_DOWNLOAD_SECONDS"
+# Longest time for all files of a checkpoint, whatever the server sends. Five members of 5 MiB, as published, take
+# 55 minutes at 64 kbit/s, the slowest line that is called ISDN.
+DEADLINE = 3600.0
 CHUNK_BYTES = 2**16
 # Answers after which the same request may well succeed.
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -35,11 +44,11 @@ class RemoteCheckpoint:
 
     Attributes:
         name: what it is called on the command line.
-        url: the folder that its files lie in, http or https.
+        url: the folder that its files lie in, http or https; passwords belong into ~/.netrc.
         files: their names.
 
     Raises:
-        SettingError: a name could lead out of the cache folder, or the URL is no web address.
+        SettingError: a name could lead out of the cache folder, or the URL is no web address, or holds a secret.
     """
 
     name: str
@@ -50,8 +59,7 @@ class RemoteCheckpoint:
         for name in (self.name, *self.files):
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
                 raise SettingError(f"{name!r} is no file name", expected="letters, digits, dots, - and _")
-        if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname:
-            raise SettingError(f"{self.url!r} is no web address", expected="http(s)://host/folder/")
+        check_web_address(self.url, "model.url")
 
     @classmethod
     def ensemble(cls, name: str, url: str, seeds: Iterable[int]) -> RemoteCheckpoint:
@@ -87,6 +95,22 @@ def is_complete(remote: RemoteCheckpoint, cache: Path | None = None) -> bool:
     return all((folder / file).is_file() for file in remote.files)
 
 
+def download_seconds() -> float:
+    """Longest time for a download: `$OPENRETINA_DOWNLOAD_SECONDS`, else `DEADLINE`.
+
+    Raises:
+        SettingError: the variable is no positive number.
+    """
+    stated = os.environ.get(DEADLINE_VARIABLE) or str(DEADLINE)
+    try:
+        seconds = float(stated)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise SettingError(f"{DEADLINE_VARIABLE} is no positive number of seconds", repair=f"{DEADLINE_VARIABLE}=3600")
+    return seconds
+
+
 def fetch(
     remote: RemoteCheckpoint,
     cache: Path | None = None,
@@ -94,6 +118,7 @@ def fetch(
     report: Report | None = None,
     attempts: int = 3,
     timeout: tuple[float, float] = (10.0, 30.0),
+    deadline: float | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Path:
     """Downloads the files that are missing, verifies all of them, and returns their folder.
@@ -109,19 +134,23 @@ def fetch(
         report: called as bytes arrive.
         attempts: how often each file is tried, at least once, with pauses of 1, 2, 4, ... seconds.
         timeout: seconds to wait for a connection, and for any next piece of a file.
+        deadline: seconds for all files together, attempts included; None means `download_seconds()`.
         sleep: waits between two attempts.
 
     Raises:
-        DownloadError: a file cannot be had, or differs from the first one downloaded.
+        DownloadError: a file cannot be had, is not of the kind that its name promises, or differs from the first one
+            downloaded.
     """
     folder = checkpoint_directory(remote, cache)
+    until = time.monotonic() + (download_seconds() if deadline is None else deadline)
     try:
         for index, file in enumerate(remote.files):
             if not (folder / file).is_file():
                 notify = partial(_notify, report, file, index, len(remote.files))
-                _download(remote, file, folder, notify, attempts, timeout, sleep)
+                _download(remote, file, folder, notify, attempts, Limits(timeout, until, largest_size(file)), sleep)
         for file in remote.files:
             _compare_with_record(folder, file, pooch.file_hash(str(folder / file), alg="sha256"))
+            _check_cached(folder, file)
     except OSError as error:
         repair = f"set {CACHE_VARIABLE} to a folder with space that can be written"
         raise DownloadError(f"cannot use {folder}: {error.strerror or error}", repair=repair) from error
@@ -141,19 +170,51 @@ def _notify(report: Report | None, file: str, index: int, count: int, done: int,
         report(file, done, total, index, count)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How long and how large a download may be.
+
+    Attributes:
+        timeout: seconds to wait for a connection, and for any next piece of a file.
+        until: time of `time.monotonic` by which the file must have arrived.
+        size: bytes that the file may have.
+    """
+
+    timeout: tuple[float, float]
+    until: float
+    size: int
+
+
+def _check_cached(folder: Path, file: str) -> None:
+    """Checks the kind of a file in the cache, which an earlier version may have filled with anything.
+
+    Raises:
+        DownloadError: the file is of another kind.
+    """
+    try:
+        check_published(file, folder / file)
+    except ModelError as error:
+        raise DownloadError(error.problem, repair=f"delete {folder} and fetch again") from error
+
+
 def _download(
     remote: RemoteCheckpoint,
     file: str,
     folder: Path,
     notify: Callable[[int, int | None], None],
     attempts: int,
-    timeout: tuple[float, float],
+    limits: Limits,
     sleep: Callable[[float], object],
 ) -> None:
     """Tries until the file lies in the folder; pooch keeps it aside until it is whole."""
 
     def save(url: str, target: str, _: object) -> None:
-        digest = _stream(url, Path(target), notify, timeout)
+        digest = _stream(url, Path(target), notify, limits)
+        try:
+            check_published(file, Path(target))  # before the file has a record or a name in the cache
+        except ModelError as error:
+            problem = f"the server sent something else in place of the file: {error.problem.replace(target, file)}"
+            raise _AttemptError(problem, passing=False) from error
         # pooch's temporary files are private; a shared cache needs files as readable as their folder
         os.chmod(target, folder.stat().st_mode & 0o666)
         _compare_with_record(folder, file, digest)
@@ -193,27 +254,29 @@ def _silent_pooch() -> Iterator[None]:
         logger.removeFilter(refuse)
 
 
-def _stream(url: str, target: Path, notify: Callable[[int, int | None], None], timeout: tuple[float, float]) -> str:
+def _stream(url: str, target: Path, notify: Callable[[int, int | None], None], limits: Limits) -> str:
     """Writes the whole answer to `target` and returns its SHA-256.
 
     Raises:
-        _AttemptError: the answer did not come, not whole, or is not the file.
+        _AttemptError: the answer did not come, not whole, not in time, is too large, or is not the file.
     """
     digest, done = hashlib.sha256(), 0
-    headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that Content-Length counts them
     try:
-        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response, target.open("wb") as file:
-            total = _checked_length(response)
+        with closing(_pieces(url, limits)) as pieces, target.open("wb") as file:
+            total = _checked_length(next(pieces), limits.size)
             notify(0, total)
-            for chunk in response.iter_content(CHUNK_BYTES):
+            for chunk in pieces:
+                if isinstance(chunk, int):
+                    received = chunk
+                    break
                 if not done and chunk.lstrip().startswith(NOT_A_FILE):
                     raise _AttemptError("the server sent a web page or note instead of the file", passing=False)
+                done += len(chunk)
+                if done > limits.size:
+                    raise _AttemptError(f"the file has more than {limits.size} bytes", passing=False)
                 file.write(chunk)
                 digest.update(chunk)
-                done += len(chunk)
                 notify(done, total)
-            # urllib3 < 2 does not compare; differs from `done` if a server compresses in spite of the header
-            received = response.raw.tell()
     except requests.RequestException as error:
         raise _explained(error, url) from error
     if done == 0 or (total is not None and received != total):
@@ -221,28 +284,82 @@ def _stream(url: str, target: Path, notify: Callable[[int, int | None], None], t
     return digest.hexdigest()
 
 
-def _checked_length(response: requests.Response) -> int | None:
+def _pieces(url: str, limits: Limits) -> Generator[Any, None, None]:
+    """Yields the response, the pieces of its body, and the number of bytes received.
+
+    A thread of its own waits for the server, because a server that sends one byte at a time keeps any one read from
+    returning. The thread is left to itself when time is up; it ends when the server does.
+
+    Raises:
+        _AttemptError: time is up.
+        Exception: whatever the request raises.
+    """
+    pieces: queue.Queue[Any] = queue.Queue(maxsize=4)
+    stopped = threading.Event()
+    threading.Thread(target=_receive, args=(url, limits.timeout, pieces, stopped), daemon=True).start()
+    try:
+        while True:
+            try:
+                piece = pieces.get(timeout=max(limits.until - time.monotonic(), 0.001))
+            except queue.Empty:
+                problem = f"{urlsplit(url).hostname} takes longer than {DEADLINE_VARIABLE} allows"
+                raise _AttemptError(problem, passing=False) from None
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+    finally:
+        stopped.set()
+
+
+def _receive(url: str, timeout: tuple[float, float], pieces: queue.Queue[Any], stopped: threading.Event) -> None:
+    headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that Content-Length counts them
+    try:
+        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
+            _hand_over(response, pieces, stopped)
+            for chunk in response.iter_content(CHUNK_BYTES):
+                _hand_over(chunk, pieces, stopped)
+            # urllib3 < 2 does not compare; differs from the body's length if a server compresses in spite of the header
+            _hand_over(response.raw.tell(), pieces, stopped)
+    except queue.Full:
+        return
+    except Exception as error:  # raised again by the thread that waits
+        with suppress(queue.Full):
+            _hand_over(error, pieces, stopped)
+
+
+def _hand_over(piece: object, pieces: queue.Queue[Any], stopped: threading.Event) -> None:
+    """Waits for a place in the queue; raises queue.Full if nobody takes pieces any more."""
+    while not stopped.is_set():
+        with suppress(queue.Full):
+            pieces.put(piece, timeout=0.1)
+            return
+    raise queue.Full
+
+
+def _checked_length(response: requests.Response, limit: int) -> int | None:
     """Length of a good answer's body in bytes; None if it comes in chunks, which say themselves where they end.
 
     Raises:
-        _AttemptError: the answer is an error or a web page, or could be cut off without anyone noticing.
+        _AttemptError: the answer is an error or a web page, is too large, or could be cut off without anyone noticing.
     """
     status = response.status_code
     if status != HTTPStatus.OK:
-        problem = f"the server answered {status} {response.reason or ''}".rstrip()
+        problem = f"the server answered {status} {shown(response.reason or '', 60)}".rstrip()
         raise _AttemptError(problem, passing=status in PASSING_STATUSES)
     if "html" in response.headers.get("Content-Type", "").lower():
         raise _AttemptError("the server sent a web page instead of the file", passing=False)
     if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
         return None
     length = response.headers.get("Content-Length", "")
-    if not length.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,18}", length):
         raise _AttemptError("the server does not say how long the file is", passing=False)
+    if int(length) > limit:
+        raise _AttemptError(f"the file has {length} bytes, more than {limit}", passing=False)
     return int(length)
 
 
 def _explained(error: requests.RequestException, url: str) -> _AttemptError:
-    """What went wrong on the way, without the inner workings that the exception's own text recites."""
+    """What went wrong on the way; the exception's own text is left out, as it recites proxies and redirects."""
     host = urlsplit(url).hostname
     if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
         return _AttemptError(f"{host} stopped answering", passing=True)
@@ -250,7 +367,7 @@ def _explained(error: requests.RequestException, url: str) -> _AttemptError:
         return _AttemptError(f"{host} broke off the connection", passing=True)
     if isinstance(error, requests.ConnectionError):
         return _AttemptError(f"no connection to {host} ({type(error).__name__})", passing=True)
-    return _AttemptError(f"{type(error).__name__}: {error}", passing=False)
+    return _AttemptError(f"{host} cannot be used ({type(error).__name__})", passing=False)
 
 
 def _compare_with_record(folder: Path, file: str, digest: str) -> None:

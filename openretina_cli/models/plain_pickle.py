@@ -1,23 +1,32 @@
-"""Unpickles plain data only: containers, numbers, strings and arrays, whatever else a pickle asks for.
+"""Reads a pickle of plain data: containers, numbers, strings and arrays, whatever else the pickle asks for.
 
-numpy believes what a pickle says about an array's memory, so stand-ins take the place of its own functions, and arrays
-are made from what those were told once it has been checked.
+numpy believes what a pickle says about an array's memory, so stand-ins take the place of numpy's own functions, and
+arrays are made from the recorded shape, type and bytes after these have been checked against each other.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickle  # only ever with an Unpickler that takes its globals from the table below
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from openretina_cli.errors import UnsafeFileError
+from openretina_cli.models.foreign_file import unsafe
+from openretina_cli.models.pickle_machine import Budget, Machine, StandIn, Unfolding, checked_key
+
+MAX_DIMENSIONS = 32
+"""Axes of an array, as in older versions of numpy."""
+
+MAX_SCALAR_BYTES = 256
+"""Bytes of one numpy scalar; scalars are made at once, as they may be keys."""
+
+Globals = Mapping[tuple[str, str], Any]
+"""What a pickle may ask for: functions that make data, and constants, by module and name."""
 
 
 def load_plain(content: bytes, path: Path) -> Any:
@@ -28,37 +37,42 @@ def load_plain(content: bytes, path: Path) -> Any:
         path: the file it is from, for errors.
 
     Raises:
-        UnsafeFileError: it asks for any function or class that is not in the table of plain ones.
-        Exception: whatever a broken pickle makes the unpickler raise.
+        UnsafeFileError: the pickle asks for any function or class that is not in the table of plain ones.
+        Exception: whatever a malformed pickle makes the machine raise.
     """
-    return _plain(_PlainUnpickler(io.BytesIO(content), path).load(), {})
+    budget = Budget(len(content))
+
+    def refer(_: Any) -> Any:
+        raise UnsafeFileError(f"{path} refers to objects outside itself", expected="plain data")
+
+    loaded = Machine(finder(PLAIN_GLOBALS, path), refer, budget).run(io.BytesIO(content))
+    return Unfolding(budget)(loaded)[0]
 
 
-def shown(text: str, limit: int = 200) -> str:
-    """Text out of a file, fit for a terminal: short and without control characters."""
-    text = ascii(" ".join(text.split()))[1:-1]
-    return text if len(text) <= limit else text[:limit] + "..."
+def finder(table: Globals, path: Path, unknown: Callable[[str, str], Any] | None = None) -> Callable[[str, str], Any]:
+    """Looks globals up in a table; others are given to `unknown`, or refused by name where `unknown` is None."""
+
+    def find(module: str, name: str) -> Any:
+        # pairs are compared as a whole, so that no dotted name leads from an admitted module to another
+        if (module, name) in table:
+            return table[module, name]
+        if unknown is None:
+            raise unsafe([f"{module}.{name}"], path)
+        return unknown(module, name)
+
+    return find
 
 
-def unsafe(names: Iterable[str], path: Path) -> UnsafeFileError:
-    """The refusal of a file that asks for functions or classes by these names."""
-    return UnsafeFileError(
-        f"{path} asks for {shown(', '.join(names))} and was not read",
-        expected="nothing but numbers, strings, arrays and containers of them",
-    )
-
-
-class _Dtype:
+class _Dtype(StandIn):
     """What a pickle says about the elements of an array."""
 
     _PLAIN = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][1-9]\d{0,5}|O8?")
-    __hash__ = None  # type: ignore[assignment]  # no key of a mapping
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         self.code = code
         self.order = "="
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def set_state(self, state: Any) -> None:
         self.order = state[1]
 
     def resolve(self) -> np.dtype[Any]:
@@ -66,34 +80,39 @@ class _Dtype:
             raise ValueError(f"array elements of type {self.code}")
         return np.dtype(self.order + self.code)
 
+    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
+        return self.resolve(), 1, 0
 
-class _Array:
+
+class _Array(StandIn):
     """What a pickle says about an array; its memory is made here, from exactly as many bytes as its shape needs."""
 
-    __hash__ = None  # type: ignore[assignment]  # no key of a mapping
+    shape: Any = None
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def set_state(self, state: Any) -> None:
         self.shape, self.dtype, self.fortran_order, self.data = state[-4:]
 
-    def resolve(self, seen: dict[int, Any]) -> np.ndarray[Any, Any]:
+    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
         dtype = self.dtype.resolve()
-        if not all(type(length) is int for length in self.shape):
-            raise ValueError("an array whose shape is not made of integers")
+        if len(self.shape) > MAX_DIMENSIONS or not all(type(length) is int for length in self.shape):
+            raise ValueError("an array whose shape is not made of integers, or has too many of them")
         if len(self.data) != math.prod(self.shape) * (1 if dtype.hasobject else dtype.itemsize):
             raise ValueError("an array whose shape does not fit its data")
+        unfold.budget.spend(len(self.data) * (8 if dtype.hasobject else 1))
+        size, height = len(self.data), 0
         if dtype.hasobject:
             elements = np.empty(len(self.data), dtype)
-            for index, element in enumerate(self.data):
-                elements[index] = _plain(element, seen)
+            made, size, height = unfold(list(self.data), depth)
+            for index, element in enumerate(made):
+                elements[index] = element
         else:
             elements = np.frombuffer(bytearray(self.data), dtype)  # a copy of its own, so that it can be written to
-        array: np.ndarray[Any, Any] = elements.reshape(self.shape, order="F" if self.fortran_order else "C")
-        return array
+        return elements.reshape(self.shape, order="F" if self.fortran_order else "C"), size, height
 
 
 def _array(shape: Any, dtype: Any, fortran_order: bool, data: Any) -> _Array:
     array = _Array()
-    array.__setstate__((shape, dtype, fortran_order, data))
+    array.set_state((shape, dtype, fortran_order, data))
     return array
 
 
@@ -106,9 +125,10 @@ def _array_from_buffer(data: Any, dtype: Any, shape: Any, order: str) -> _Array:
 
 
 def _numpy_scalar(dtype: _Dtype, data: bytes) -> Any:
-    if dtype.resolve().hasobject:
-        raise ValueError("a numpy scalar that is an object")
-    return _array((), dtype, False, data).resolve({})[()]
+    kind = dtype.resolve()
+    if kind.hasobject or len(data) != kind.itemsize or kind.itemsize > MAX_SCALAR_BYTES:
+        raise ValueError("a numpy scalar that is an object, or does not fit its data")
+    return np.frombuffer(data, kind)[0]
 
 
 def _array_type(*arguments: object) -> None:
@@ -125,64 +145,43 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-# Pairs are compared as a whole, so that no dotted name leads from an admitted module to another.
-PLAIN_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): dict,
-    ("torch", "Size"): torch.Size,
+def ordered_dict() -> dict[Any, Any]:
+    """An OrderedDict, which pickles fill after they made it."""
+    return {}
+
+
+def _set(items: Any = ()) -> set[Any]:
+    return set(map(checked_key, items))
+
+
+def _frozenset(items: Any = ()) -> frozenset[Any]:
+    return frozenset(map(checked_key, items))
+
+
+class _Size(StandIn):
+    """A `torch.Size`, for which torch is imported only when the data is made."""
+
+    def __init__(self, lengths: Any = ()) -> None:
+        self.lengths = lengths
+
+    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
+        import torch
+
+        if len(self.lengths) > MAX_DIMENSIONS:
+            raise ValueError(f"a shape with {len(self.lengths)} axes")
+        return torch.Size(self.lengths), 1 + len(self.lengths), 1
+
+
+PLAIN_GLOBALS: Globals = {
+    ("collections", "OrderedDict"): ordered_dict,
+    ("torch", "Size"): _Size,
     ("numpy", "ndarray"): _array_type,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _latin1_bytes,  # how protocol 2 writes bytes
     ("__builtin__", "bytes"): _empty_bytes,
-    **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset)},
+    **{(module, "set"): _set for module in ("builtins", "__builtin__")},
+    **{(module, "frozenset"): _frozenset for module in ("builtins", "__builtin__")},
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _numpy_scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _array_from_buffer for core in ("core", "_core")},
 }
-
-
-class _Admitted:
-    """One use of an entry of the table; a pickle may set attributes of what it is given, so it never gets the entry."""
-
-    __slots__ = ("_make",)
-
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self._make = make
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._make(*arguments)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, path: Path) -> None:
-        super().__init__(stream)
-        self._path = path
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        make = PLAIN_GLOBALS.get((module, name))
-        if make is None:
-            raise unsafe([f"{module}.{name}"], self._path)
-        return _Admitted(make)
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise UnsafeFileError(f"{self._path} refers to objects outside itself", expected="plain data")
-
-
-def _plain(value: Any, seen: dict[int, Any]) -> Any:
-    """The value with every stand-in replaced by what it stands for; an object that occurs twice is made once."""
-    if value is None or isinstance(value, (bool, int, float, str, bytes, bytearray, np.generic, torch.Size)):
-        return value
-    if id(value) not in seen:
-        seen[id(value)] = _plain_container(value, seen)
-    return seen[id(value)]
-
-
-def _plain_container(value: Any, seen: dict[int, Any]) -> Any:
-    if isinstance(value, dict):
-        return {_plain(key, seen): _plain(item, seen) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return type(value)([_plain(item, seen) for item in value])
-    if isinstance(value, _Array):
-        return value.resolve(seen)
-    if isinstance(value, _Dtype):
-        return value.resolve()
-    raise ValueError("it holds a function or class")

@@ -13,6 +13,7 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.architecture import NONLINEARITIES, Architecture
 from openretina_cli.models.convolution import SeparableConvolution
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.readout import GaussianReadout
 
 
@@ -122,7 +123,8 @@ class Twin(nn.Module):
                 }
             )
         except KeyError as error:  # torch refuses a name with a dot, or one of its own attributes
-            raise ModelError(f"the session names {list(sessions)} cannot be used: {error}") from error
+            problem = f"a session's name cannot be used: {shown(str(error))}"
+            raise ModelError(problem, expected="names without dots") from error
 
     def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Responses `(batch, time - lag, neuron)` of one session to `(batch, channel, time, height, width)`."""
@@ -141,7 +143,7 @@ def the_session(sessions: Iterable[str], data_key: str | None) -> str:
     if data_key is None and len(names) == 1:
         return names[0]
     if data_key is None or data_key not in names:
-        raise ModelError(f"the model has no session {data_key!r}", expected="one of " + ", ".join(names))
+        raise ModelError(f"the model has no session {data_key!r}", expected="one of " + shown(", ".join(names[:20])))
     return data_key
 
 

@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from openretina_cli.config.options.base import Option, required
 from openretina_cli.config.values import neuron_list, positive, range_pairs, require
+from openretina_cli.web_address import check_web_address
 
 
 @dataclass
@@ -63,6 +64,11 @@ class EnsembleDownload(EnsembleOption):
     name: str = MISSING
     url: str = MISSING
     seeds: list[int] = MISSING
+
+    def __post_init__(self) -> None:
+        """Check the values; a password is refused here, before anything is recorded."""
+        super().__post_init__()
+        check_web_address(self.url, "model.url")
 
 
 @dataclass

@@ -1,0 +1,398 @@
+"""Interprets a pickle as data: a stack machine of its own, which calls nothing but entries of the caller's table.
+
+The unpicklers of Python and torch hash every key that a pickle brings, follow shared objects as often as they occur,
+and so can be kept busy for ever by 200 bytes. This machine does a fixed amount of work per byte, checks keys before
+they are hashed, and measures what the result unfolds to before anyone walks over it.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+from collections.abc import Callable, Sized
+from typing import Any, ClassVar
+
+import numpy as np
+
+MAX_OPERATIONS = 500_000
+"""Opcodes in one pickle: about two seconds' work; published files have some 1,500."""
+
+MAX_DEPTH = 64
+"""Containers within containers; published files have 3."""
+
+MAX_BITS = 1024
+"""Bits of a whole number; longer ones take quadratic time to print."""
+
+ENTRY_SIZE = 2**20
+"""What any file may unfold to, in bytes and objects, on top of four times its own size."""
+
+
+class Budget:
+    """Counts what is made from a file, in bytes and objects, against a few times the file's size.
+
+    Args:
+        file_size: bytes in the file.
+    """
+
+    def __init__(self, file_size: int) -> None:
+        self.limit = self.left = ENTRY_SIZE + 4 * file_size
+
+    def spend(self, amount: int) -> None:
+        """Account for `amount` bytes or objects before they are made.
+
+        Raises:
+            ValueError: the file would unfold to more than its budget.
+        """
+        self.left -= amount
+        if self.left < 0:
+            raise ValueError(f"it unfolds to more than {self.limit} bytes, far above its own size")
+
+
+class StandIn:
+    """Records what a pickle says of an object; `finished` makes data of the record once everything is read."""
+
+    __hash__ = None  # type: ignore[assignment]  # no key of a mapping
+
+    def set_state(self, state: Any) -> None:
+        """Record the state that a pickle sets.
+
+        Raises:
+            ValueError: objects of this kind have none.
+        """
+        raise ValueError("a state for an object that has none")
+
+    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
+        """The data, the size that it unfolds to, and its height (0 for data without containers)."""
+        raise NotImplementedError
+
+
+class Inert(StandIn):
+    """An object of a class that is not known here: its class's name and what the pickle says of the object.
+
+    Attributes:
+        name: `module.Class`.
+        arguments: what the class would have been called with.
+        state: what the object's state would have been set to; usually a dict of attributes.
+        items: pairs or elements that the object would have been filled with.
+    """
+
+    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.state: Any = None
+        self.items: list[Any] = []
+
+    def set_state(self, state: Any) -> None:
+        """Record the state."""
+        self.state = state
+
+    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
+        """The same record, with plain data inside."""
+        data, size, height = unfold([self.arguments, self.state, self.items], depth)
+        made = Inert(self.name, data[0])
+        made.state, made.items = data[1:]
+        return made, size, height
+
+
+class InertClass:
+    """Stands for a class or function that is not known here; calling it makes a record.
+
+    Args:
+        module: module that the pickle names.
+        name: name in the module.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self.name = f"{module}.{name}"
+
+    def __call__(self, *arguments: Any) -> Inert:
+        """A record of an object of the class."""
+        return Inert(self.name, arguments)
+
+
+def checked_key(key: Any) -> Any:
+    """A key that can be hashed in a fixed time, and whose collisions cannot be computed in advance.
+
+    Raises:
+        ValueError: the key is of another kind. Tuples are: hashing a tuple of shared tuples takes exponential time.
+    """
+    if key is None or isinstance(key, (str, bytes, float)):
+        return key
+    if isinstance(key, (int, np.integer)) and -(2**63) <= int(key) < 2**64:
+        return key
+    raise ValueError(f"a {type(key).__name__} as a key" + (" beyond 64 bits" if isinstance(key, int) else ""))
+
+
+class Machine:
+    """Interprets pickles one after the other.
+
+    Args:
+        find: entry of the table for `(module, name)`: a function that makes data, or a constant. It raises for names
+            that are not in the table.
+        refer: data that a persistent id stands for; raises where there is none.
+        budget: what may be made.
+    """
+
+    def __init__(self, find: Callable[[str, str], Any], refer: Callable[[Any], Any], budget: Budget) -> None:
+        self._find = find
+        self._refer = refer
+        self._budget = budget
+
+    def run(self, stream: io.BytesIO) -> Any:
+        """Interpret one pickle, from the stream's position to its STOP.
+
+        Raises:
+            ValueError: the pickle is malformed, cut off, or beyond the bounds.
+            Exception: whatever else a malformed pickle leads to, such as an IndexError.
+        """
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count >= MAX_OPERATIONS:
+                raise ValueError(f"more than {MAX_OPERATIONS} operations")
+            if opcode.name in _CONSTANTS:
+                self._stack.append(argument)
+            elif opcode.name in self._ACTIONS:
+                self._ACTIONS[opcode.name](self, argument)
+            elif opcode.name not in ("PROTO", "FRAME", "STOP"):
+                raise ValueError(f"opcode {opcode.name}")
+        if self._below:
+            raise ValueError("an open mark at its end")
+        return self._stack.pop()
+
+    # --- stack and memo
+
+    def _since_mark(self) -> list[Any]:
+        items = self._stack
+        self._stack = self._below.pop()
+        return items
+
+    def _mark(self, _: Any) -> None:
+        self._below.append(self._stack)
+        self._stack = []
+
+    def _pop(self, _: Any) -> None:
+        if self._stack:
+            self._stack.pop()
+        else:
+            self._since_mark()
+
+    def _pop_mark(self, _: Any) -> None:
+        self._since_mark()
+
+    def _dup(self, _: Any) -> None:
+        self._stack.append(self._stack[-1])
+
+    def _get(self, index: Any) -> None:
+        self._stack.append(self._memo[int(index)])
+
+    def _put(self, index: Any) -> None:
+        self._memo[len(self._memo) if index is None else int(index)] = self._stack[-1]
+
+    # --- containers
+
+    def _tuple(self, _: Any) -> None:
+        items = self._since_mark()
+        self._stack.append(tuple(items))
+
+    def _last(self, count: int) -> None:
+        if len(self._stack) < count:
+            raise IndexError("too few objects for a tuple")
+        self._stack[-count:] = [tuple(self._stack[-count:])]
+
+    def _list(self, _: Any) -> None:
+        items = self._since_mark()
+        self._stack.append(items)
+
+    def _dict(self, _: Any) -> None:
+        items = self._since_mark()
+        self._stack.append({})
+        self._set(items)
+
+    def _frozenset(self, _: Any) -> None:
+        items = self._since_mark()
+        self._stack.append(frozenset(map(checked_key, items)))
+
+    def _append(self, _: Any) -> None:
+        self._extend([self._stack.pop()])
+
+    def _appends(self, _: Any) -> None:
+        self._extend(self._since_mark())
+
+    def _setitem(self, _: Any) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._set([key, value])
+
+    def _setitems(self, _: Any) -> None:
+        self._set(self._since_mark())
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, list):
+            target += items
+        elif isinstance(target, set):
+            target.update(map(checked_key, items))
+        elif isinstance(target, Inert):
+            target.items += items
+        else:
+            raise ValueError(f"elements for a {type(target).__name__}")
+
+    def _set(self, items: list[Any]) -> None:
+        target, pairs = self._stack[-1], list(zip(items[::2], items[1::2], strict=True))
+        if isinstance(target, dict):
+            target.update((checked_key(key), value) for key, value in pairs)
+        elif isinstance(target, Inert):
+            target.items += pairs
+        else:
+            raise ValueError(f"items for a {type(target).__name__}")
+
+    # --- objects
+
+    def _global(self, argument: Any) -> None:
+        self._stack.append(self._find(*argument.split(" ", 1)))
+
+    def _stack_global(self, _: Any) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise ValueError("a global whose name is no text")
+        self._stack.append(self._find(module, name))
+
+    def _call(self, make: Any, arguments: Any) -> None:
+        if not callable(make) or not isinstance(arguments, tuple):
+            raise ValueError(f"a call of a {type(make).__name__}")
+        self._budget.spend(sum(len(argument) for argument in arguments if isinstance(argument, Sized)))
+        self._stack.append(make(*arguments))
+
+    def _reduce(self, _: Any) -> None:
+        arguments, make = self._stack.pop(), self._stack.pop()
+        self._call(make, arguments)
+
+    def _newobj_ex(self, _: Any) -> None:
+        if self._stack.pop() != {}:
+            raise ValueError("a call with arguments by name")
+        self._reduce(_)
+
+    def _obj(self, _: Any) -> None:
+        make, *arguments = self._since_mark()
+        self._call(make, tuple(arguments))
+
+    def _inst(self, argument: Any) -> None:
+        arguments = self._since_mark()
+        self._call(self._find(*argument.split(" ", 1)), tuple(arguments))
+
+    def _build(self, _: Any) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, StandIn):
+            target.set_state(state)
+        elif not isinstance(target, dict):  # attributes of an OrderedDict, such as torch's versions, are left out
+            raise ValueError(f"attributes of a {type(target).__name__}")
+
+    def _persid(self, argument: Any) -> None:
+        self._stack.append(self._refer(self._stack.pop() if argument is None else argument))
+
+    _ACTIONS: ClassVar[dict[str, Callable[[Machine, Any], None]]] = {
+        "MARK": _mark,
+        "POP": _pop,
+        "POP_MARK": _pop_mark,
+        "DUP": _dup,
+        **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+        **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _put),
+        "NONE": lambda self, _: self._stack.append(None),
+        "NEWTRUE": lambda self, _: self._stack.append(True),
+        "NEWFALSE": lambda self, _: self._stack.append(False),
+        "EMPTY_TUPLE": lambda self, _: self._stack.append(()),
+        "EMPTY_LIST": lambda self, _: self._stack.append([]),
+        "EMPTY_DICT": lambda self, _: self._stack.append({}),
+        "EMPTY_SET": lambda self, _: self._stack.append(set()),
+        "TUPLE": _tuple,
+        "TUPLE1": lambda self, _: self._last(1),
+        "TUPLE2": lambda self, _: self._last(2),
+        "TUPLE3": lambda self, _: self._last(3),
+        "LIST": _list,
+        "DICT": _dict,
+        "FROZENSET": _frozenset,
+        "APPEND": _append,
+        **dict.fromkeys(("APPENDS", "ADDITEMS"), _appends),
+        "SETITEM": _setitem,
+        "SETITEMS": _setitems,
+        "GLOBAL": _global,
+        "STACK_GLOBAL": _stack_global,
+        **dict.fromkeys(("REDUCE", "NEWOBJ"), _reduce),
+        "NEWOBJ_EX": _newobj_ex,
+        "OBJ": _obj,
+        "INST": _inst,
+        "BUILD": _build,
+        **dict.fromkeys(("PERSID", "BINPERSID"), _persid),
+    }
+
+
+_CONSTANTS = frozenset(
+    (
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    )
+)
+"""Opcodes that push their argument."""
+
+
+class Unfolding:
+    """Makes plain data of what a machine returned; an object that occurs twice is made once.
+
+    What the data would unfold to if every occurrence were an object of its own is computed on the way, from the
+    inside out, and bounded by the budget: so whoever walks over the data afterwards does little work too.
+
+    Args:
+        budget: the budget of the file.
+        constants: types of further entries of the table that may stand for themselves.
+    """
+
+    def __init__(self, budget: Budget, constants: tuple[type, ...] = ()) -> None:
+        self.budget = budget
+        self._constants = (bool, float, np.generic, InertClass, *constants)
+        self._made: dict[int, tuple[Any, int, int] | None] = {}
+
+    def __call__(self, value: Any, depth: int = 0) -> tuple[Any, int, int]:
+        """The plain value, the size that it unfolds to, and its height.
+
+        Raises:
+            ValueError: the value is nested too deeply, holds itself or a function, or unfolds to too much.
+        """
+        if value is None or isinstance(value, self._constants):
+            return value, 1, 0
+        if isinstance(value, int):
+            if value.bit_length() > MAX_BITS:
+                raise ValueError(f"a whole number of {value.bit_length()} bits")
+            return value, 1, 0
+        if isinstance(value, (str, bytes, bytearray)):
+            return value, 1 + len(value), 0
+        if id(value) not in self._made:
+            self._made[id(value)] = None
+            self._made[id(value)] = self._make(value, depth)
+        made = self._made[id(value)]
+        if made is None:
+            raise ValueError("a container that holds itself")
+        if made[1] > self.budget.limit:
+            raise ValueError(f"it unfolds to more than {self.budget.limit} bytes, far above its own size")
+        if depth + made[2] > MAX_DEPTH:
+            raise ValueError(f"containers nested deeper than {MAX_DEPTH}")
+        return made
+
+    def _make(self, value: Any, depth: int) -> tuple[Any, int, int]:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"containers nested deeper than {MAX_DEPTH}")
+        if isinstance(value, StandIn):
+            return value.finished(self, depth)
+        if isinstance(value, dict):
+            items, size, height = self._all(value.values(), depth)
+            return dict(zip(value, items, strict=True)), size + sum(1 + len(str(key)) for key in value), height
+        if isinstance(value, (list, tuple, set, frozenset)):
+            items, size, height = self._all(value, depth)
+            return type(value)(items), size, height
+        raise ValueError("it holds a function or class")
+
+    def _all(self, values: Any, depth: int) -> tuple[list[Any], int, int]:
+        parts = [self(value, depth + 1) for value in values]
+        size = 1 + sum(size for _, size, _ in parts)
+        return [made for made, _, _ in parts], size, 1 + max((height for _, _, height in parts), default=0)
