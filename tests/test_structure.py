@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 
 FLOORS = {
     "errors": 0,
+    "streams": 0,
     "config": 1,
+    "store": 1,
     "models": 1,
     "optimization": 1,
     "artifacts": 1,
@@ -19,6 +21,7 @@ FLOORS = {
     "build": 2,
     "solver": 2,
     "result": 2,
+    "drawing": 2,
     "pipeline": 2,
     "validation": 2,
     "report": 2,
@@ -26,6 +29,7 @@ FLOORS = {
     "console": 3,
     "sweep_console": 3,
     "help_text": 4,
+    "shortage": 4,
     "hydra_errors": 4,
     "composer": 4,
     "single_run": 4,
@@ -41,6 +45,9 @@ FLOORS = {
 
 NEIGHBOURS = {
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
+    ("artifacts", "store"),  # files appear by its write-aside
+    ("simulation", "store"),
+    ("pipeline", "drawing"),
     ("solver", "build"),
     ("result", "build"),
     ("result", "solver"),
@@ -63,6 +70,7 @@ WITHOUT_TORCH = [
     "composer",
     "config",
     "console",
+    "drawing",
     "errors",
     "help_text",
     "hydra_app",
@@ -72,6 +80,7 @@ WITHOUT_TORCH = [
     "report",
     "report_verb",
     "single_run",
+    "store",
     "sweep_console",
     "validate_verb",
 ]
