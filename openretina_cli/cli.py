@@ -212,8 +212,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        return _report(error)
+        return _reported(error)
     return 0
+
+
+def _reported(error: Exception) -> int:
+    try:
+        return _report(error)
+    except MemoryError:  # not even enough to import what explains errors
+        sys.stderr.write("openretina: error: there is not enough memory\n")
+        return 1
 
 
 def _lost_output(streams: Streams) -> int:

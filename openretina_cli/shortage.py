@@ -30,6 +30,8 @@ def _shortage(error: BaseException) -> RunError | None:
     text = " ".join(str(error).split())[:200]
     if isinstance(error, MemoryError) or any(words in text for words in MEMORY):
         return RunError("there is not enough memory", expected="more memory, or a smaller stimulus or stack")
+    if isinstance(error, SystemError):  # CPython's word for an allocation that failed inside an extension
+        return RunError(f"the interpreter failed: {text}", expected="more memory")
     if PROCESSES in text:
         return RunError("no more threads can be started", expected="more processes per user (ulimit -u)")
     if (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)) or "Too many open files" in text:

@@ -150,11 +150,9 @@ class SweepConsole:
         failed = f", {self._failed} failed" if self._failed else ""
         table.add_row(Text("runs", style="dim"), Text(f"{files.runs}{failed}"))
         if self._missing:
-            count = f"{len(self._missing)} missing" if len(self._missing) > 1 else ""
-            again = f"try again: openretina render {files.page.parent}"
-            table.add_row(
-                Text("warning", style="yellow"), Text("; ".join(filter(None, (count, self._missing[0], again))))
-            )
+            more = f" (and {len(self._missing) - 1} more)" if len(self._missing) > 1 else ""
+            again = f"{self._missing[0]}{more}. Try again: openretina render {files.page.parent}"
+            table.add_row(Text("warning", style="yellow"), Text(again, overflow="fold"))
         table.add_row(Text("table", style="dim"), Text(str(files.summary), overflow="fold"))
         table.add_row(Text("page", style="dim"), Text(str(files.page), overflow="fold"))
         table.add_row(Text("folder", style="dim"), Text(str(files.page.parent), overflow="fold", style="bold"))

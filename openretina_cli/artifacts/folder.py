@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,9 @@ class RunFolder:
                 repair="another out=, or overwrite=true",
             )
         if self.path.is_dir():
-            for name in (RESULT, FAILURE, *PICTURES):
+            for name in (RESULT, FAILURE):
                 (self.path / name).unlink(missing_ok=True)
+            for name in PICTURES:
+                with suppress(OSError):  # the numbers come first
+                    (self.path / name).unlink()
         move_folder(place, self.path, last=RESULT)

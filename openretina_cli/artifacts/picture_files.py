@@ -26,10 +26,11 @@ def store_pictures(drawn: Drawn, pictures: Pictures, folder: RunFolder) -> list[
         The warnings: a line per picture that is missing.
     """
     problems = dict(drawn.problems)
-    try:
-        write_whole(folder.path, drawn.files)
-    except OSError as error:
-        problems |= dict.fromkeys(drawn.files, f"it could not be written: {error.strerror or error}")
+    for name, content in drawn.files.items():
+        try:
+            write_whole(folder.path, {name: content})
+        except OSError as error:
+            problems[name] = f"it could not be written: {error.strerror or error}"
     warnings = [f"{_head(name)}{problem}" for name, problem in problems.items()]
     with suppress(OSError):  # a disk that takes no pictures takes no warning
         _note(folder, pictures.names, warnings)

@@ -49,8 +49,7 @@ def aside(home: Path, name: str) -> Iterator[Path]:
         place.mkdir()
         yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-        _remove(lock)
+        _remove(place, lock)
 
 
 def write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -115,8 +114,7 @@ def clear_leftovers(home: Path) -> None:
             lock.acquire(timeout=0)
         except (Timeout, OSError, NotImplementedError):  # the owner lives, or the file is someone else's
             continue
-        shutil.rmtree(str(path).removesuffix(LOCK), ignore_errors=True)
-        _remove(lock)
+        _remove(path.with_name(path.name.removesuffix(LOCK)), lock)
 
 
 def refuse_links(folder: Path, home: Path) -> None:
@@ -179,7 +177,10 @@ def _is_free(path: Path) -> bool:
     return True
 
 
-def _remove(lock: FileLock) -> None:
-    with suppress(OSError):
-        Path(lock.lock_file).unlink(missing_ok=True)
+def _remove(place: Path, lock: FileLock) -> None:
+    """Remove a hidden folder and then its lock; the lock stays for the next process where the folder cannot go."""
+    shutil.rmtree(place, ignore_errors=True)
+    if not os.path.lexists(place):
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
     lock.release()
