@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from typing import NoReturn
 
 from openretina_cli.config.location import config_directory
 from openretina_cli.errors import OpenRetinaError
+from openretina_cli.streams import Streams
 
 HELP = """\
 usage: openretina VERB ...
@@ -36,6 +38,7 @@ Find the video that a cell of a digital-twin retina likes best.
 """
 
 INTERRUPTED = 130
+TERMINATING = ("SIGTERM", "SIGHUP")
 MAXIMUM_WIDTH = 120
 """Longer lines of help are hard to read."""
 
@@ -121,6 +124,9 @@ ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
 }
 """What each verb does."""
 
+WRITE_FILES = ("optimize", "render", "report", "validate")
+"""Verbs whose output is in files; what they print is a courtesy."""
+
 
 def _dispatch(argv: Sequence[str]) -> None:
     if argv[:1] in (["--version"], ["-V"]):
@@ -149,17 +155,30 @@ def _report(error: Exception) -> int:
         print_error(str(error))
         return error.exit_code
     from openretina_cli.hydra_errors import explain
+    from openretina_cli.shortage import explain_shortage
 
-    if (explained := explain(error)) is None:
+    if (explained := explain(error) or explain_shortage(error)) is None:
         raise error
     print_error(str(explained))
     return explained.exit_code
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Let go of what is held, as after Ctrl-C, when a cluster or a supervisor ends the command."""
+    """Clean up as after Ctrl-C when a cluster, a supervisor or a closed terminal ends the command.
+
+    Further signals of this kind are ignored, since they would cut the clean-up short.
+    """
     del frame
+    _on_termination(signal.SIG_IGN)
     raise SystemExit(128 + number)
+
+
+def _on_termination(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> None:
+    """Set what SIGTERM and SIGHUP do, except where they are ignored already, as under nohup."""
+    for name in TERMINATING:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _tame_threads() -> None:
@@ -176,11 +195,12 @@ def _tame_threads() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    0 done, 1 failed, 2 the user's mistake, 130 interrupted; when terminated it exits with 143.
+    0 done, 1 failed, 2 the user's mistake, 130 interrupted; when terminated it exits with 143, and with 129 when the
+    terminal is closed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # the process is ours
-        signal.signal(signal.SIGTERM, _terminate)
+        _on_termination(_terminate)
         _tame_threads()
     try:
         _dispatch(arguments)
@@ -189,26 +209,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print_error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output, such as `head`, has gone; nothing more can be said to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        return _report(error)
+        return _reported(error)
     return 0
 
 
-def command() -> NoReturn:
-    """What the shell calls: `main`, and an end that does not take torch apart piece by piece, which takes 0.4 s."""
-    code = main()
-    if threading.active_count() > 1:  # of a launcher, which ends its processes when Python ends properly
-        sys.exit(code)
-    atexit._run_exitfuncs()
+def _reported(error: Exception) -> int:
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:  # the reader of our output has gone
-        code = code or 1
+        return _report(error)
+    except MemoryError:  # not even enough to import what explains errors
+        sys.stderr.write("openretina: error: there is not enough memory\n")
+        return 1
+
+
+def _lost_output(streams: Streams) -> int:
+    """Say why standard output is incomplete; 1 where output is all that was asked for, else 0.
+
+    Nothing is said where the reader has gone, as `head` does, or where nobody listens.
+    """
+    problem = streams.lost_output
+    if problem is None or problem.errno in (errno.EPIPE, errno.EBADF, errno.EIO):
+        return 0
+    sys.stderr.write(f"openretina: warning: standard output could not be written: {problem.strerror}\n")
+    return 0 if sys.argv[1:2] and sys.argv[1] in WRITE_FILES else 1
+
+
+def command() -> NoReturn:
+    """Run the command as the shell calls it.
+
+    Exits with os._exit after flushing, because interpreter teardown with torch loaded takes 0.4 s.
+    """
+    streams = Streams()
+    code = main()
+    atexit_needed = threading.active_count() > 1  # of a launcher, which ends its processes when Python ends properly
+    if not atexit_needed:
+        atexit._run_exitfuncs()
+    streams.flush()
+    code = code or _lost_output(streams)
+    streams.flush()
+    if atexit_needed:
+        sys.exit(code)
     os._exit(code)

@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from openretina_cli.artifacts import folder as names
-from openretina_cli.artifacts.rendering import Pictures, write_pictures
+from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.artifacts.picture_files import store_pictures
+from openretina_cli.artifacts.pictures import draw_pictures
 from openretina_cli.artifacts.tables import write_history, write_response, write_result, write_stimulus
-from openretina_cli.config.options import Output
 from openretina_cli.config.settings import Settings
+from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError
 from openretina_cli.result import result_of
 from openretina_cli.solver import Reporter, Solved, solve
 
 log = logging.getLogger(__name__)
-
-
-def pictures_of(output: Output) -> Pictures:
-    """The pictures that the settings ask for."""
-    return Pictures(output.video, output.video_scale, tuple(output.figure), output.dpi)
 
 
 def write_numbers(solved: Solved, folder: Path) -> dict[str, Any]:
@@ -47,20 +44,29 @@ def tell(solved: Solved) -> None:
         log.error("%s", solved.failure)
 
 
-def run(settings: Settings, folder: Path, reporter: Reporter) -> dict[str, Any]:
-    """Make one run and write it into a folder that is looked at when it is whole; returns the result.
+def run(settings: Settings, folder: RunFolder, place: Path, reporter: Reporter) -> dict[str, Any]:
+    """Make one run: its numbers appear in its folder first, then its pictures; returns the result.
+
+    A picture that cannot be drawn is a warning in the result.
+
+    Args:
+        settings: of the run.
+        folder: of the run.
+        place: a folder aside, see `RunFolder.stage`, which is moved into place.
+        reporter: shows how the run goes on.
 
     Raises:
         OpenRetinaError: the run could not be made.
-        ArtifactError: a file could not be written.
+        ArtifactError: the numbers could not be written.
     """
+    before = folder.stamp
     (solved,) = solve([settings], reporter)
     reporter.write()
     tell(solved)
-    try:
-        result = write_numbers(solved, folder)
-        write_pictures(solved.view, pictures_of(settings.output), folder)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ArtifactError(f"the run could not be written: {reason}", repair="out=FOLDER with more room") from error
+    with folder.explained(ArtifactError):
+        result = write_numbers(solved, place)
+        folder.publish(place, before)
+    pictures = pictures_of(settings.output)
+    if pictures.any:
+        result["warnings"] += store_pictures(draw_pictures(solved.view, pictures), pictures, folder)
     return result

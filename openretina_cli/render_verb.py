@@ -15,7 +15,8 @@ from rich.text import Text
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.later_pictures import LaterPictures, Tally, find_finished
-from openretina_cli.artifacts.rendering import Pictures, Renderer
+from openretina_cli.artifacts.pictures import Pictures
+from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.config.values import one_of, require
 from openretina_cli.console import make_console
 from openretina_cli.errors import ArtifactError, SettingError

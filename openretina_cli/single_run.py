@@ -16,6 +16,7 @@ from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.composer import without_hydra
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.console import RunConsole, make_console
+from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.sweep.failure import write_failure
 from openretina_cli.sweep.provenance import write_provenance
@@ -81,12 +82,13 @@ def run_single(config: DictConfig) -> float:
     console = RunConsole(make_console())
     if (result := _finished(folder, settings)) is not None:
         console.console.print("this run is finished already; overwrite=true makes it again")
-        console.finish(result, folder.path)
+        draw_missing(settings.output, [folder.path])
+        console.finish(folder.result or result, folder.path)
         return _value(result)
     with console.live(), folder.stage() as stage, _job(config, folder, stage):
         from openretina_cli.pipeline import run  # torch, only where something is computed
 
-        result = run(settings, stage, console)
+        result = run(settings, folder, stage, console)
     console.finish(result, folder.path)
     return _value(result)
 
@@ -128,6 +130,6 @@ def _run_here(settings: Settings, folder: RunFolder) -> dict[str, Any]:
 
     console = RunConsole(make_console())
     with console.live(), folder.stage() as stage:
-        result = run(settings, stage, console)
+        result = run(settings, folder, stage, console)
     console.finish(result, folder.path)
     return result

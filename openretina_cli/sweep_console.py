@@ -53,6 +53,7 @@ class SweepConsole:
         self._directory = Path()
         self._total = self._before = self._done = self._failed = 0
         self._begun = False
+        self._missing: list[str] = []
 
     @property
     def reporter(self) -> SweepConsole:
@@ -126,6 +127,11 @@ class SweepConsole:
             self.console.print(Text.assemble(("failed ", "red"), f"{job.folder.name}: {reason}"), soft_wrap=True)
         self._moved()
 
+    def warned(self, job: Job, reason: str) -> None:
+        """Count a picture that is missing; the closing table gives the first reason."""
+        del job
+        self._missing.append(reason)
+
     def reported(self, done: int, total: int) -> None:
         """Show how the report goes on."""
         if done == 1:
@@ -143,6 +149,10 @@ class SweepConsole:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         failed = f", {self._failed} failed" if self._failed else ""
         table.add_row(Text("runs", style="dim"), Text(f"{files.runs}{failed}"))
+        if self._missing:
+            more = f" (and {len(self._missing) - 1} more)" if len(self._missing) > 1 else ""
+            again = f"{self._missing[0]}{more}. Try again: openretina render {files.page.parent}"
+            table.add_row(Text("warning", style="yellow"), Text(again, overflow="fold"))
         table.add_row(Text("table", style="dim"), Text(str(files.summary), overflow="fold"))
         table.add_row(Text("page", style="dim"), Text(str(files.page), overflow="fold"))
         table.add_row(Text("folder", style="dim"), Text(str(files.page.parent), overflow="fold", style="bold"))

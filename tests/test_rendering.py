@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import select
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openretina_cli.artifacts.axis_tools import MINUS, Ticks
-from openretina_cli.artifacts.drawing_process import Failure
 from openretina_cli.artifacts.figure import KEPT_PAGES, Composer
 from openretina_cli.artifacts.layout import Layout
-from openretina_cli.artifacts.rendering import Pictures, Renderer, write_pictures
+from openretina_cli.artifacts.pictures import Drawn, Pictures, draw_pictures
+from openretina_cli.artifacts.rendering import TRIES, Renderer
 from openretina_cli.artifacts.saved_run import read_view
 from openretina_cli.artifacts.tables import write_response, write_result, write_stimulus
 from openretina_cli.artifacts.view import RunView
@@ -45,15 +47,15 @@ def view_of(
     return RunView(stimulus, ("green", "uv"), response, (f"neuron {neuron}",), 2, (1, 4), 30.0, 50.0, title)
 
 
-class Outcomes(list[BaseException | None]):
-    """Collects what `done` is told, and by which thread."""
+class Outcomes(list[Drawn]):
+    """Collects what `done` is called with, and in which thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.threads: set[int] = set()
 
-    def __call__(self, error: BaseException | None) -> None:
-        self.append(error)
+    def __call__(self, drawn: Drawn) -> None:
+        self.append(drawn)
         self.threads.add(threading.get_ident())
 
 
@@ -102,33 +104,31 @@ DRAW = """
 import hashlib, sys
 sys.path.insert(0, {tests!r})
 from test_rendering import PICTURES, view_of
-from openretina_cli.artifacts.rendering import write_pictures
-from pathlib import Path
-write_pictures(view_of(3), PICTURES, Path({folder!r}))
+from openretina_cli.artifacts.pictures import draw_pictures
+for content in draw_pictures(view_of(3), PICTURES).files.values():
+    print(hashlib.sha256(content).hexdigest())
 """
 
 
-def test_pictures_are_the_same_in_this_process_in_another_and_in_workers(tmp_path: Path) -> None:
-    here, other = folder_of(tmp_path / "here"), folder_of(tmp_path / "other")
-    write_pictures(view_of(3), PICTURES, here)
-    code = DRAW.format(tests=str(Path(__file__).parent), folder=str(other))
-    subprocess.run([sys.executable, "-c", code], check=True)
-    told = Outcomes()
-    folders = [folder_of(tmp_path / f"worker {number}") for number in range(4)]
+def test_pictures_are_the_same_in_this_process_in_another_and_in_workers() -> None:
+    here = draw_pictures(view_of(3), PICTURES).files
+    code = DRAW.format(tests=str(Path(__file__).parent))
+    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert other == [hashlib.sha256(content).hexdigest() for content in here.values()]
+    drawn: dict[int, Drawn] = {}
     with Renderer(2) as renderer:
-        for number, folder in enumerate(folders):
-            renderer.submit(view_of(number), PICTURES, folder, told)
-    assert told == [None] * 4
-    for name in PICTURES.names:
-        assert (other / name).read_bytes() == (here / name).read_bytes() == (folders[3] / name).read_bytes()
-        assert (folders[2] / name).read_bytes() != (here / name).read_bytes()
+        for number in range(4):
+            renderer.submit(view_of(number), PICTURES, partial(drawn.__setitem__, number))
+    assert drawn[3].files == here
+    assert tuple(here) == PICTURES.names
+    assert all(drawn[2].files[name] != here[name] for name in PICTURES.names)
 
 
 def test_only_what_is_wanted_and_absent_is_drawn(tmp_path: Path) -> None:
     assert PICTURES.names == ("stimulus.mp4", "composition.png")
     assert not Pictures(False, "symmetric", (), 160).any
-    write_pictures(view_of(), VIDEO, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["stimulus.mp4"]
+    assert tuple(draw_pictures(view_of(), VIDEO).files) == ("stimulus.mp4",)
+    (tmp_path / "stimulus.mp4").touch()
     assert PICTURES.absent(tmp_path) == FIGURE
 
 
@@ -161,58 +161,46 @@ def test_very_small_and_very_large_numbers_lend_their_power_of_ten_to_the_label(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_caller_is_told_in_its_own_thread_of_every_run(tmp_path: Path, workers: int) -> None:
-    told = Outcomes()
-    missing = tmp_path / "no such folder"
+def test_the_caller_gets_the_pictures_of_every_run_in_its_own_thread(workers: int) -> None:
+    drawn = Outcomes()
+    flat = replace(view_of(), stimulus=np.zeros((2, 3), np.float32))
     with Renderer(workers, limit=1) as renderer:
-        for folder in (tmp_path, missing, tmp_path):
-            renderer.submit(view_of(), VIDEO, folder, told)
+        for view in (view_of(), flat, view_of()):
+            renderer.submit(view, VIDEO, drawn)
         renderer.drain()
-        assert [type(error) for error in told] == [type(None), ArtifactError, type(None)]
-    assert told.threads == {threading.get_ident()}
-    assert str(missing) in str(told[1])
-    assert isinstance(told[1].__cause__, OSError)
-    assert told[1].__cause__.errno == errno.ENOENT  # a full disk is told by its number
+        assert [len(one.files) for one in drawn] == [1, 0, 1]
+    assert drawn.threads == {threading.get_ident()}
+    assert "channel, time, height, width" in drawn[1].problems["stimulus.mp4"]
 
 
-def test_a_view_that_cannot_be_drawn_is_an_error_of_its_own(tmp_path: Path) -> None:
-    told = Outcomes()
-    with Renderer(1) as renderer:
-        renderer.submit(replace(view_of(), stimulus=np.zeros((2, 3), np.float32)), VIDEO, tmp_path, told)
-        renderer.submit(replace(view_of(), channels=("green",)), FIGURE, tmp_path, told)
-        renderer.submit(view_of(), VIDEO, tmp_path, told)
-    assert [type(error) for error in told] == [ArtifactError, ArtifactError, type(None)]
-    assert "channel, time, height, width" in str(told[0])
+def test_a_picture_that_cannot_be_drawn_does_not_keep_the_other() -> None:
+    drawn = draw_pictures(replace(view_of(), channels=("green",)), PICTURES)
+    assert tuple(drawn.files) == ("stimulus.mp4",)
+    assert drawn.problems.keys() == {"composition.png"}
 
 
 class Ending:
-    """Ends the process that unpickles it."""
+    """Ends the process that unpickles it, as often as there is a token left in a folder."""
+
+    def __init__(self, tokens: Path) -> None:
+        self.tokens = tokens
+
+    CODE = "import os; left = os.listdir({0!r}); left and (os.remove({0!r} + '/' + left[0]), os._exit(7))"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os._exit, (7,)
+        return exec, (self.CODE.format(str(self.tokens)),)
 
 
-def test_a_worker_that_dies_costs_its_own_run_only(tmp_path: Path) -> None:
-    told: dict[int, BaseException | None] = {}
+@pytest.mark.parametrize(("deaths", "pictures"), [(TRIES - 1, 1), (TRIES, 0)])
+def test_a_worker_that_dies_is_replaced_and_its_run_is_drawn_again(tmp_path: Path, deaths: int, pictures: int) -> None:
+    for number in range(deaths):
+        (tmp_path / str(number)).touch()
+    drawn: dict[int, Drawn] = {}
     with Renderer(1) as renderer:
-        for number, view in enumerate([view_of(), replace(view_of(), title=Ending()), view_of(), view_of()]):
-            renderer.submit(view, VIDEO, tmp_path, lambda error, number=number: told.update({number: error}))
-    assert [told[number] for number in (0, 2, 3)] == [None] * 3
-    assert isinstance(told[1], ArtifactError)
-    assert str(tmp_path) in str(told[1])
-    assert "code 7" in str(told[1])
-
-
-def test_a_worker_that_dies_while_idle_costs_nothing(tmp_path: Path) -> None:
-    told = Outcomes()
-    with Renderer(1) as renderer:
-        renderer.submit(view_of(), VIDEO, tmp_path, told)
-        renderer.drain()
-        process = renderer._feeders[0]._process._process
-        process.kill()
-        process.wait()
-        renderer.submit(view_of(), VIDEO, tmp_path, told)
-    assert told == [None, None]
+        for number, title in enumerate(["a", Ending(tmp_path), "b", "c"]):
+            renderer.submit(replace(view_of(), title=title), VIDEO, partial(drawn.__setitem__, number))
+    assert [len(drawn[number].files) for number in range(4)] == [1, pictures, 1, 1]
+    assert ("code 7" in drawn[1].problems.get("stimulus.mp4", "")) == (pictures == 0)
 
 
 class Telling:
@@ -235,8 +223,8 @@ class Telling:
 def test_a_worker_is_polite_and_never_sees_torch_or_the_users_script(tmp_path: Path) -> None:
     before = dict(os.environ)
     with Renderer(1) as renderer:
-        renderer.submit(view_of(), PICTURES, tmp_path, Outcomes())
-        renderer.submit(replace(view_of(), title=Telling(tmp_path / "facts.json")), VIDEO, tmp_path, Outcomes())
+        renderer.submit(view_of(), PICTURES, Outcomes())
+        renderer.submit(replace(view_of(), title=Telling(tmp_path / "facts.json")), VIDEO, Outcomes())
         assert dict(os.environ) == before
     facts = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
     assert {"matplotlib", "av"} <= set(facts["modules"])
@@ -247,33 +235,33 @@ def test_a_worker_is_polite_and_never_sees_torch_or_the_users_script(tmp_path: P
     assert facts["main"] is None
 
 
-def test_leaving_with_an_error_cancels_what_waits_and_tells_what_was_drawn(tmp_path: Path) -> None:
-    told = Outcomes()
+def test_leaving_with_an_error_cancels_what_waits_and_hands_over_what_was_drawn() -> None:
+    drawn = Outcomes()
 
-    def stop(error: BaseException | None) -> None:
-        told(error)
+    def stop(one: Drawn) -> None:
+        drawn(one)
         raise KeyboardInterrupt
 
     def leave() -> None:
         with Renderer(1) as renderer:
-            renderer.submit(view_of(), VIDEO, tmp_path, stop)
+            renderer.submit(view_of(), VIDEO, stop)
             for _ in range(20):
-                renderer.submit(view_of(), PICTURES, tmp_path, told)
+                renderer.submit(view_of(), PICTURES, drawn)
             renderer.drain()
 
     with pytest.raises(KeyboardInterrupt):
         leave()
-    assert 1 <= len(told) < 21
-    assert set(told) == {None}
+    assert 1 <= len(drawn) < 21
+    assert all(one.files and not one.problems for one in drawn)
 
 
-def test_what_done_raises_comes_out_and_hides_nothing(tmp_path: Path) -> None:
-    def refuse(_: BaseException | None) -> None:
+def test_what_done_raises_comes_out_and_hides_nothing() -> None:
+    def refuse(_: Drawn) -> None:
         raise ValueError("the sweep is to stop")
 
     def leave() -> None:
         with Renderer(0) as renderer:
-            renderer.submit(view_of(), VIDEO, tmp_path, refuse)
+            renderer.submit(view_of(), VIDEO, refuse)
 
     with pytest.raises(ValueError, match="the sweep is to stop"):
         leave()
@@ -281,27 +269,38 @@ def test_what_done_raises_comes_out_and_hides_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["/no/such/python", "/bin/false"])
 def test_where_no_process_can_be_started_pictures_are_drawn_anyway(
-    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    program: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "executable", program)
-    told = Outcomes()
+    drawn = Outcomes()
     with Renderer(2) as renderer:
         for _ in range(3):
-            renderer.submit(view_of(), VIDEO, tmp_path, told)
-    assert told == [None] * 3
+            renderer.submit(view_of(), VIDEO, drawn)
+    assert [len(one.files) for one in drawn] == [1] * 3
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+class Naming:
+    """Writes the number of the process that unpickles it into a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (f"import os; open({str(self.path)!r}, 'w').write(str(os.getpid()))",)
 
 
 PARENT = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_rendering import VIDEO, view_of
+from test_rendering import VIDEO, Naming, view_of
+from dataclasses import replace
 from openretina_cli.artifacts.rendering import Renderer
 with Renderer(1) as renderer:
-    renderer.submit(view_of(), VIDEO, Path({folder!r}), lambda error: None)
+    renderer.submit(replace(view_of(), title=Naming(Path({folder!r}) / "pid")), VIDEO, lambda drawn: None)
     renderer.drain()
-    print(renderer._feeders[0]._process._process.pid, flush=True)
+    print((Path({folder!r}) / "pid").read_text(), flush=True)
     sys.stdin.read()
 """
 
@@ -325,15 +324,6 @@ def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path, how: str) ->
         assert ended == [worker]
     finally:
         os.close(worker)
-
-
-@pytest.mark.parametrize(
-    "error", [ArtifactError("a", expected="b", repair="c"), OSError(errno.ENOSPC, "no room"), ValueError("what")]
-)
-def test_an_error_keeps_its_words_and_its_number_on_its_way(error: Exception) -> None:
-    again = Failure.of(error).error
-    assert str(error).split(";")[0].removeprefix("[Errno 28] ") in str(again)
-    assert getattr(again.__cause__, "errno", None) == getattr(error, "errno", None)
 
 
 # --- the verb --------------------------------------------------------------------------------------------------------
@@ -369,8 +359,7 @@ SAVED = [
 
 @pytest.mark.parametrize("view", SAVED, ids=["film", "facts unknown", "still", "many responses"])
 def test_pictures_made_later_are_those_made_at_once(view: RunView, tmp_path: Path) -> None:
-    at_once = folder_of(tmp_path / "at once")
-    write_pictures(view, replace(PICTURES, video_scale="joint"), at_once)
+    at_once = draw_pictures(view, replace(PICTURES, video_scale="joint"))
     folder = save(view, tmp_path / "later")
     again = read_view(folder)
     np.testing.assert_array_equal(again.stimulus, view.stimulus)
@@ -379,7 +368,7 @@ def test_pictures_made_later_are_those_made_at_once(view: RunView, tmp_path: Pat
         assert getattr(again, name) == getattr(view, name)
     render([str(folder)])  # takes scale and dpi from the run's own settings
     for name in PICTURES.names:
-        assert (folder / name).read_bytes() == (at_once / name).read_bytes()
+        assert (folder / name).read_bytes() == at_once.files[name]
 
 
 def test_all_runs_below_a_folder_get_what_they_lack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -423,9 +412,10 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("openretina_cli.artifacts.video.encode_video", refuse)
     with pytest.raises(ArtifactError):
-        render([str(folder), "overwrite=true"])
+        render([str(folder), "overwrite=true", "dpi=30"])
     assert (folder / "stimulus.mp4").read_bytes() == b"old"
-    assert {path.name for path in folder.iterdir()} == {"stimulus.mp4", "stimulus.pt", "response.csv", "result.json"}
+    files = {"stimulus.mp4", "composition.png", "stimulus.pt", "response.csv", "result.json"}
+    assert {path.name for path in folder.iterdir()} == files
 
 
 def damage(folder: Path, name: str) -> None:

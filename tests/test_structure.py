@@ -12,7 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 FLOORS = {
     "errors": 0,
     "web_address": 1,
+    "streams": 0,
     "config": 1,
+    "store": 1,
     "models": 1,
     "optimization": 1,
     "artifacts": 1,
@@ -20,6 +22,7 @@ FLOORS = {
     "build": 2,
     "solver": 2,
     "result": 2,
+    "drawing": 2,
     "pipeline": 2,
     "validation": 2,
     "report": 2,
@@ -27,6 +30,7 @@ FLOORS = {
     "console": 3,
     "sweep_console": 3,
     "help_text": 4,
+    "shortage": 4,
     "hydra_errors": 4,
     "composer": 4,
     "single_run": 4,
@@ -44,6 +48,9 @@ NEIGHBOURS = {
     ("config", "web_address"),
     ("models", "web_address"),
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
+    ("artifacts", "store"),  # files appear by its write-aside
+    ("simulation", "store"),
+    ("pipeline", "drawing"),
     ("solver", "build"),
     ("result", "build"),
     ("result", "solver"),
@@ -66,6 +73,7 @@ WITHOUT_TORCH = [
     "composer",
     "config",
     "console",
+    "drawing",
     "errors",
     "help_text",
     "hydra_app",
@@ -75,6 +83,7 @@ WITHOUT_TORCH = [
     "report",
     "report_verb",
     "single_run",
+    "store",
     "sweep_console",
     "validate_verb",
 ]

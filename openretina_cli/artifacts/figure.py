@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,12 +56,33 @@ STYLE: dict[str, Any] = {
 }
 
 
-def _style() -> AbstractContextManager[None]:
+def import_matplotlib() -> None:
+    """Import the parts of matplotlib that draw, whatever MPLBACKEND says.
+
+    Figures are drawn by Agg without pyplot, so that no backend is chosen. Matplotlib refuses to be imported where
+    MPLBACKEND names a backend that is not installed, as in a command started by a notebook. Where the backend exists,
+    matplotlib keeps it for the user's own plots.
+    """
+    backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure
+        import matplotlib.style
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend is not None:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+
+
+def style() -> AbstractContextManager[None]:
     """Our settings of matplotlib in place of the user's, for as long as the context lasts."""
+    import_matplotlib()
     import matplotlib.style
 
-    style: AbstractContextManager[None] = matplotlib.style.context(["default", STYLE])
-    return style
+    ours: AbstractContextManager[None] = matplotlib.style.context(["default", STYLE])
+    return ours
 
 
 def _checked(view: RunView) -> RunView:
@@ -91,7 +114,7 @@ class Composer:
             ArtifactError: the stimulus holds values that are not finite.
         """
         view = _checked(view)
-        with _style():
+        with style():
             if ending == PNG:
                 page = self._page(Layout.of(view, dpi))
                 page.show(view)
@@ -160,7 +183,7 @@ def draw_composition(view: RunView, dpi: int = DPI) -> Figure:
         ArtifactError: the stimulus holds values that are not finite.
     """
     view = _checked(view)
-    with _style():
+    with style():
         page = Page(Layout.of(view, dpi))
         page.show(view)
     return page.figure

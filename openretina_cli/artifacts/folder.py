@@ -1,24 +1,26 @@
-"""The one owner of a run's file names, and the rule that its folder appears whole or not at all."""
+"""The one owner of a run's file names, and the rule that a run's numbers appear whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.errors import OpenRetinaError, SettingError
+from openretina_cli.store.aside import aside, is_written_by_another, move_folder
 
 STIMULUS = "stimulus.pt"
 HISTORY = "history.csv"
 RESPONSE = "response.csv"
 VIDEO = "stimulus.mp4"
 FIGURE = "composition"
+FORMATS = ("png", "pdf", "svg")
+"""Endings of the figure."""
+PICTURES = (VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
+"""What is drawn from the numbers of a run."""
 RESULT = "result.json"
 FAILURE = "failure.json"
 
@@ -67,37 +69,42 @@ class RunFolder:
     def check(self) -> None:
         """Find out before any work whether the folder can be written.
 
+        The folder may be a link to a folder, or a disk mounted there.
+
         Raises:
-            SettingError: its place is taken by a file, or cannot be written.
+            SettingError: the place is taken by a file, leads nowhere, or cannot be written.
         """
         with self.explained(SettingError):
-            existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
-        if not existing.is_dir():
-            place = "is a file" if existing == self.path else f"cannot be made, as {existing} is a file"
-            raise SettingError(f"out={self.path} {place}", expected="a folder, or none yet")
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise SettingError(f"out={self.path} cannot be written: no permission in {existing}", repair="out=FOLDER")
+            taken = next(parent for parent in (self.path, *self.path.parents) if os.path.lexists(parent))
+        where = f"out={self.path} " + ("" if taken == self.path else f"cannot be made, as {taken} ")
+        if not taken.exists():
+            raise SettingError(f"{where}is a link to a place that is not there", repair="out=FOLDER")
+        if not taken.is_dir():
+            raise SettingError(f"{where}is a file", expected="a folder, or none yet")
+        if not os.access(taken, os.W_OK | os.X_OK):
+            raise SettingError(f"out={self.path} cannot be written: no permission in {taken}", repair="out=FOLDER")
 
     @contextmanager
     def stage(self) -> Iterator[Path]:
-        """A folder aside to write into; when the block ends without an error, its files move into place.
+        """Make a folder aside to write into, which `publish` moves into place; it is removed when the block ends.
 
         Raises:
-            SettingError: the folder cannot be made.
-            ArtifactError: the disk is full, or refuses.
+            SettingError: the folder cannot be made, or another process is writing into the same place.
         """
         # Inside a folder that is there already, which may be a disk of its own: files move only within a disk.
-        home = self.path if self.path.exists() else self.path.parent
-        aside = home / f".{self.path.name}.partial-{uuid.uuid4().hex[:8]}"
-        made = [parent for parent in (self.path, *self.path.parents)[1:] if not parent.exists()]
+        home = self.path if self.path.is_dir() else self.path.parent
+        made = [parent for parent in (home, *home.parents) if not parent.exists()]
         try:
-            with self.explained(SettingError):
-                aside.mkdir(parents=True)
-            yield aside
-            with self.explained(ArtifactError):
-                self.publish(aside)
+            with ExitStack() as stack:
+                with self.explained(SettingError):
+                    home.mkdir(parents=True, exist_ok=True)
+                    place = stack.enter_context(aside(home, self.path.name))
+                    if is_written_by_another(home, self.path.name, place):
+                        raise SettingError(
+                            f"another command is making a run in out={self.path}", repair="another out=, or wait for it"
+                        )
+                yield place
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
             for parent in made:  # folders made for a run that left nothing behind
                 if parent.is_dir() and not any(parent.iterdir()):
                     parent.rmdir()
@@ -111,26 +118,29 @@ class RunFolder:
         except OSError as error:
             raise kind(f"out={self.path} cannot be written: {error.strerror or error}", repair="out=FOLDER") from error
 
-    def publish(self, aside: Path) -> None:
+    def publish(self, place: Path, before: Stamp | None) -> None:
         """Move what was written aside into place: all at once where nothing is there yet, else the result last.
 
+        The earlier result is removed first and the new one comes last, so that a result never vouches for other files;
+        pictures of the earlier run are removed with its result.
+
+        Args:
+            place: the folder to move.
+            before: the stamp of the result that is replaced.
+
         Raises:
+            SettingError: another command has finished a run in this folder meanwhile.
             OSError: the operating system refuses.
         """
-        try:
-            aside.rename(self.path)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            self._replace(aside)
-
-    def _replace(self, aside: Path) -> None:
-        # The old result goes first and the new one comes last, so that a result never vouches for other files.
-        (self.path / RESULT).unlink(missing_ok=True)
-        (self.path / FAILURE).unlink(missing_ok=True)
-        names = sorted((path.name for path in aside.iterdir()), key=lambda name: name == RESULT)
-        for name in names:
-            if (self.path / name).is_dir():
-                shutil.rmtree(self.path / name)
-            (aside / name).replace(self.path / name)
-        aside.rmdir()
+        if self.stamp not in (None, before):
+            raise SettingError(
+                f"another command has finished a run in out={self.path} meanwhile; its result stays",
+                repair="another out=, or overwrite=true",
+            )
+        if self.path.is_dir():
+            for name in (RESULT, FAILURE):
+                (self.path / name).unlink(missing_ok=True)
+            for name in PICTURES:
+                with suppress(OSError):  # the numbers come first
+                    (self.path / name).unlink()
+        move_folder(place, self.path, last=RESULT)

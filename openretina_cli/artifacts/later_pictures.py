@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import RESULT
-from openretina_cli.artifacts.pictures import Pictures
+from openretina_cli.artifacts.folder import RESULT, RunFolder
+from openretina_cli.artifacts.picture_files import store_pictures
+from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.artifacts.saved_run import read_view
 from openretina_cli.errors import OpenRetinaError, SettingError
@@ -24,7 +24,7 @@ class Tally:
         made: pictures that were made.
         there: pictures that were there already.
         failed: pictures that could not be made.
-        reasons: why not, a line per run.
+        reasons: why not, a line per picture.
     """
 
     made: int = 0
@@ -58,7 +58,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 class LaterPictures:
-    """Draws pictures of finished runs, each aside, from where it moves into its run's folder when it is whole.
+    """Draws pictures of finished runs from their folders.
 
     Args:
         wanted: the pictures that are wanted of the run in a folder.
@@ -72,17 +72,12 @@ class LaterPictures:
     ) -> None:
         self.tally = Tally()
         self._wanted, self._overwrite, self._renderer, self._advance = wanted, overwrite, renderer, advance
-        self._asides: set[Path] = set()
 
     def draw(self, folders: Sequence[Path]) -> None:
-        """Draw the pictures of runs, and wait for them; nothing is left aside, however it ends."""
-        try:
-            for folder in folders:
-                self._draw(folder)
-            self._renderer.drain()
-        finally:
-            for aside in self._asides:
-                shutil.rmtree(aside, ignore_errors=True)
+        """Draw the pictures of runs, and wait for them."""
+        for folder in folders:
+            self._draw(folder)
+        self._renderer.drain()
 
     def _draw(self, folder: Path) -> None:
         wanted = self._wanted(folder)
@@ -91,32 +86,19 @@ class LaterPictures:
         if not missing.any:
             self._advance()
             return
-        aside = folder / f".render-{uuid.uuid4().hex[:8]}"
-
-        def done(error: BaseException | None) -> None:
-            self._publish(folder, aside, missing, error)
-
         try:
             view = read_view(folder)
-            aside.mkdir()
         except (OpenRetinaError, OSError) as error:
-            done(error)
+            self._count(missing, [str(error)] * len(missing.names), folder)
             return
-        self._asides.add(aside)
-        self._renderer.submit(view, missing, aside, done)
+        self._renderer.submit(view, missing, partial(self._store, folder, missing))
 
-    def _publish(self, folder: Path, aside: Path, pictures: Pictures, error: BaseException | None) -> None:
-        try:
-            if error is not None:
-                raise error
-            for name in pictures.names:
-                (aside / name).replace(folder / name)
-            self.tally.made += len(pictures.names)
-        except (OpenRetinaError, OSError) as problem:
-            reason = str(problem).replace(str(aside), str(folder))
-            self.tally.failed += len(pictures.names)
+    def _store(self, folder: Path, pictures: Pictures, drawn: Drawn) -> None:
+        self._count(pictures, store_pictures(drawn, pictures, RunFolder(folder)), folder)
+
+    def _count(self, pictures: Pictures, problems: Sequence[str], folder: Path) -> None:
+        self.tally.failed += len(problems)
+        self.tally.made += len(pictures.names) - len(problems)
+        for reason in dict.fromkeys(problems):
             self.tally.reasons.append(reason if str(folder) in reason else f"{folder}: {reason}")
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-            self._asides.discard(aside)
-            self._advance()
+        self._advance()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli.artifacts.folder import FIGURE, VIDEO
 from openretina_cli.artifacts.view import RunView
+from openretina_cli.errors import OpenRetinaError
 
 if TYPE_CHECKING:
     from openretina_cli.artifacts.figure import Composer
+
+LONGEST_REASON = 300
+"""Characters of a reason that are kept; a library may name all that it knows."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +51,74 @@ class Pictures:
         return replace(self, video=self.video and not (folder / VIDEO).exists(), figure=figure)
 
 
-def write_pictures(view: RunView, pictures: Pictures, folder: Path, composer: Composer | None = None) -> None:
-    """Draw the pictures of a run into a folder, which must exist.
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures of a run as bytes.
+
+    Attributes:
+        files: content of the files that could be drawn, by name.
+        problems: why others could not be drawn, by name.
+    """
+
+    files: Mapping[str, bytes]
+    problems: Mapping[str, str]
+
+    @classmethod
+    def none(cls, pictures: Pictures, problem: str) -> Drawn:
+        """No picture, for one and the same reason."""
+        return cls({}, dict.fromkeys(pictures.names, problem))
+
+
+def new_composer(pictures: Pictures) -> Composer | None:
+    """A composer, if a figure is wanted: matplotlib is not imported for a video."""
+    if not pictures.figure:
+        return None
+    from openretina_cli.artifacts.figure import Composer
+
+    return Composer()
+
+
+def draw_pictures(view: RunView, pictures: Pictures, composer: Composer | None = None) -> Drawn:
+    """Draw the pictures of a run; one that cannot be drawn does not keep the others from being drawn.
 
     Args:
         view: the run.
         pictures: which are wanted.
-        folder: where to write them.
-        composer: who draws the figure; one that is kept draws the next run of the same kind much faster.
-
-    Raises:
-        UserError: the stimulus does not have four axes.
-        ArtifactError: one could not be drawn or written; the path is named.
+        composer: draws the figure; one that is kept draws the next run of the same kind much faster.
     """
+    files: dict[str, bytes] = {}
+    problems: dict[str, str] = {}
+    for name, encode in _encoders(view, pictures, composer):
+        try:
+            files[name] = encode()
+        except Exception as error:  # whatever a library of pictures raises, the numbers of the run are sound
+            problems[name] = _reason(error)
+    return Drawn(files, problems)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OpenRetinaError):
+        return str(error)
+    text = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:LONGEST_REASON]
+
+
+def _encoders(
+    view: RunView, pictures: Pictures, composer: Composer | None
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
     if pictures.video:
-        from openretina_cli.artifacts.video import write_video  # PyAV only where a video is wanted
+        yield VIDEO, partial(_video, view, pictures.video_scale)
+    for ending in pictures.figure:
+        yield f"{FIGURE}.{ending}", partial(_figure, view, ending, pictures.dpi, composer)
 
-        write_video(view, folder / VIDEO, scale="joint" if pictures.video_scale == "joint" else "symmetric")
-    if pictures.figure:
-        from openretina_cli.artifacts.figure import write_composition  # likewise matplotlib
 
-        write_composition(view, folder / FIGURE, formats=pictures.figure, dpi=pictures.dpi, composer=composer)
+def _video(view: RunView, scale: str) -> bytes:
+    from openretina_cli.artifacts.video import encode_video  # PyAV only where a video is wanted
+
+    return encode_video(view, scale="joint" if scale == "joint" else "symmetric")
+
+
+def _figure(view: RunView, ending: str, dpi: int, composer: Composer | None) -> bytes:
+    from openretina_cli.artifacts.figure import Composer  # likewise matplotlib
+
+    return (composer or Composer()).encode(view, ending, dpi)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from openretina_cli.artifacts.drawing_process import Feeder, Job, NoProcessError, Outcome, draw, new_composer
-from openretina_cli.artifacts.pictures import Pictures, write_pictures
+from openretina_cli.artifacts.drawing_process import DrawingProcess, Job, LostProcessError, NoProcessError
+from openretina_cli.artifacts.pictures import Drawn, Pictures, draw_pictures, new_composer
 from openretina_cli.artifacts.view import RunView
 
 if TYPE_CHECKING:
     from openretina_cli.artifacts.figure import Composer
 
-__all__ = ["Pictures", "Renderer", "write_pictures"]
-
 log = logging.getLogger(__name__)
 
-Done = Callable[[BaseException | None], None]
+Done = Callable[[Drawn], None]
 
 MOST_PROCESSES = 8
 """By default, on machines with many cores; each takes about 150 MB, and draws ten runs a second."""
 
 LIMIT = 64
 """Runs that wait to be drawn; a published stimulus takes 115 kB."""
+
+TRIES = 3
+"""Processes that may be lost over the pictures of one run: killed by others, or by what they draw."""
 
 
 def available_cores() -> int:
@@ -38,8 +40,9 @@ def available_cores() -> int:
 class Renderer:
     """Draws pictures while the caller goes on; a context that waits for the last one.
 
-    What came of a run is told in the caller's thread, while it is in `submit`, `collect` or `drain`. Where no process
-    can be started, pictures are drawn in the caller's process.
+    A thread per process hands jobs to it; a lost process is replaced and the run drawn again. The caller learns what
+    came of a run in its own thread, while it is in `submit`, `collect` or `drain`. Where no process can be started,
+    pictures are drawn in the caller's process.
 
     Args:
         workers: processes that draw, started when they are needed; 0 draws at once, in the caller's process; None
@@ -50,11 +53,11 @@ class Renderer:
     def __init__(self, workers: int | None = None, limit: int = LIMIT) -> None:
         self._workers = min(available_cores(), MOST_PROCESSES) if workers is None else workers
         self._limit = limit
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._outcomes: SimpleQueue[tuple[Job, Outcome]] = SimpleQueue()
-        self._feeders: list[Feeder] = []
-        self._open: dict[int, Done] = {}
-        self._count = 0
+        self._threads = ThreadPoolExecutor(max(self._workers, 1))
+        self._started = 0
+        self._idle: SimpleQueue[DrawingProcess] = SimpleQueue()
+        self._ended: SimpleQueue[Future[Drawn]] = SimpleQueue()
+        self._open: dict[Future[Drawn], tuple[Job, Done]] = {}
         self._composer: Composer | None = None
 
     def __enter__(self) -> Renderer:
@@ -75,86 +78,113 @@ class Renderer:
 
     def start(self, runs: int) -> None:
         """Start processes for as many runs, which are ready when the first is submitted; not needed otherwise."""
-        while len(self._feeders) < min(self._workers, runs):
-            self._feeders.append(Feeder(self._jobs, self._outcomes))
-            self._feeders[-1].start()
+        with suppress(RuntimeError):  # no thread can be started, which `submit` deals with
+            for _ in range(self._started, min(self._workers, runs)):
+                self._threads.submit(self._start_one)
+                self._started += 1
 
-    def submit(self, view: RunView, pictures: Pictures, folder: Path, done: Done) -> None:
+    def submit(self, view: RunView, pictures: Pictures, done: Done) -> None:
         """Have the pictures of a run drawn; waits while too many others do.
 
         Args:
             view: the run.
             pictures: which are wanted.
-            folder: where to write them; it must exist.
-            done: is called with None, or with the error, once they are drawn; what it raises comes out here, or from
-                `collect` or `drain`.
+            done: is called with the pictures once they are drawn; what it raises comes out here, or from `collect` or
+                `drain`.
         """
-        self._count += 1
-        job = Job(self._count, view, pictures, folder)
-        self._open[job.number] = done
-        if self._workers == 0:
-            self._draw_here(job)
+        job = Job(view, pictures)
+        try:
+            if self._workers == 0:
+                raise NoProcessError
+            future = self._threads.submit(self._drawn, job)
+        except (NoProcessError, RuntimeError):  # no thread can be started
+            done(self._drawn_here(job))
             return
-        self._jobs.put(job)
-        self.start(len(self._open))
+        self._open[future] = job, done
+        future.add_done_callback(self._ended.put)
         self.collect()
-        while self._jobs.qsize() > self._limit:
-            self._tell(*self._outcomes.get())
+        while len(self._open) > self._limit + self._workers:
+            self._tell(self._ended.get())
 
     def collect(self) -> None:
-        """Tell what came of the runs that have been drawn; does not wait."""
-        while self._open:
-            try:
-                outcome = self._outcomes.get_nowait()
-            except Empty:
-                return
-            self._tell(*outcome)
+        """Hand over the runs that have been drawn; does not wait."""
+        with suppress(Empty):
+            while self._open:
+                self._tell(self._ended.get_nowait())
 
     def drain(self) -> None:
-        """Wait until all runs have been drawn, and tell what came of them."""
+        """Wait until all runs have been drawn, and hand them over."""
         while self._open:
-            self._tell(*self._outcomes.get())
+            self._tell(self._ended.get())
 
-    def _tell(self, job: Job, outcome: Outcome) -> None:
-        if isinstance(outcome, NoProcessError):
-            self._go_on_alone(job, outcome)
-        else:
-            self._open.pop(job.number)(None if outcome is None else outcome.error)
+    def _tell(self, future: Future[Drawn]) -> None:
+        job, done = self._open.pop(future)
+        if future.cancelled():
+            return
+        try:
+            drawn = future.result()
+        except NoProcessError as error:
+            drawn = self._go_on_alone(job, error)
+        except Exception as error:
+            drawn = Drawn.none(job.pictures, f"{type(error).__name__}: {error}")
+        done(drawn)
 
-    def _go_on_alone(self, job: Job, reason: NoProcessError) -> None:
-        """Draw what waits in this process, as no other can be started."""
+    def _go_on_alone(self, job: Job, reason: NoProcessError) -> Drawn:
+        """Draw in this process from now on, as no other can be started."""
         if self._workers:
             log.warning("pictures are drawn without processes of their own: %s", reason)
         self._workers = 0
-        self._outcomes.put((job, self._drawn_here(job)))
-        while (waiting := self._next()) is not None:
-            self._outcomes.put((waiting, self._drawn_here(waiting)))
+        return self._drawn_here(job)
 
-    def _draw_here(self, job: Job) -> None:
-        self._tell(job, self._drawn_here(job))
+    def _drawn_here(self, job: Job) -> Drawn:
+        with suppress(Exception):  # matplotlib cannot be imported, which is reported as the figure is drawn
+            self._composer = self._composer or new_composer(job.pictures)
+        return draw_pictures(job.view, job.pictures, self._composer)
 
-    def _drawn_here(self, job: Job) -> Outcome:
-        self._composer = self._composer or new_composer(job.pictures)
-        return draw(job, self._composer)
+    # --- in the threads
 
-    def _next(self) -> Job | None:
-        try:
-            return self._jobs.get_nowait()
-        except Empty:
-            return None
+    def _start_one(self) -> None:
+        with suppress(NoProcessError):  # reported with the first job
+            self._idle.put(DrawingProcess())
+
+    def _drawn(self, job: Job) -> Drawn:
+        problem = ""
+        for _ in range(TRIES):
+            process = self._process()
+            try:
+                drawn = process.draw(job)
+            except LostProcessError as error:
+                problem = str(error)
+            else:
+                self._idle.put(process)
+                return drawn
+        return Drawn.none(job.pictures, problem)
+
+    def _process(self) -> DrawingProcess:
+        """A process that waits for work, or a new one.
+
+        Raises:
+            NoProcessError: none could be started.
+        """
+        with suppress(Empty):
+            while True:
+                process = self._idle.get_nowait()
+                if process.is_alive:
+                    return process
+                process.close()
+        return DrawingProcess()
+
+    # --- the end
 
     def _stop(self) -> None:
-        """Take back what waits, of which nothing is told, and end the processes once they have drawn what they have."""
-        while (job := self._next()) is not None:
-            del self._open[job.number]
-        for _ in self._feeders:
-            self._jobs.put(None)
-        for feeder in self._feeders:
-            feeder.join()
-        self._feeders.clear()
+        """Take back what waits, and end the processes once they have drawn what they have."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def _collect_quietly(self) -> None:
-        """Tell what has been drawn while an error is on its way, which no other error may hide."""
+        """Hand over what has been drawn while an error is on its way, which no other error may hide."""
         while self._open:
             try:
                 self.collect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from openretina_cli.artifacts.view import RunView
+from openretina_cli.store.json_file import json_bytes
 
 
 def write_stimulus(stimulus: NDArray[np.float32], path: Path) -> None:
@@ -57,12 +57,4 @@ def write_response(view: RunView, path: Path) -> None:
 
 def write_result(result: Mapping[str, Any], path: Path) -> None:
     """Write a result as JSON that any reader takes; a number that is not finite becomes null."""
-    path.write_text(json.dumps(_finite(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    path.write_bytes(json_bytes(result))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from openretina_cli.report.pictures import Pictures, look_at
 from openretina_cli.report.run import Run, read_run
 from openretina_cli.report.stack import write_stack
 from openretina_cli.report.summary import summary_csv
+from openretina_cli.store.aside import aside
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,18 @@ def write_report(directory: Path, on_run: Callable[[int, int], None] | None = No
     if not os.access(directory, os.W_OK | os.X_OK):
         raise SettingError(f"{directory} cannot be written", expected="a folder that is yours to write in")
     runs, pictures = _look_at_all(places, directory, on_run or (lambda done, total: None))
-    with _aside(directory / SUMMARY) as path:
-        path.write_bytes(summary_csv(runs).encode("utf-8"))
-    with _aside(directory / STIMULI) as path:
-        write_stack(runs, path)
-    with _aside(directory / PAGE) as path:
-        title = os.fsencode(directory.resolve().name).decode("utf-8", "replace")
-        path.write_bytes(page_html(title, runs, pictures, places == [directory]).encode("utf-8"))
+    try:
+        with aside(directory, "report") as place:
+            write_stack(runs, place / STIMULI)
+            (place / SUMMARY).write_bytes(summary_csv(runs).encode("utf-8"))
+            title = os.fsencode(directory.resolve().name).decode("utf-8", "replace")
+            (place / PAGE).write_bytes(page_html(title, runs, pictures, places == [directory]).encode("utf-8"))
+            for name in (SUMMARY, STIMULI, PAGE):
+                os.replace(place / name, directory / name)
+    except OSError as error:
+        raise ArtifactError(
+            f"{directory} cannot be written: {error.strerror or error}", repair="a disk with more room"
+        ) from error
     return ReportFiles(directory / PAGE, directory / SUMMARY, directory / STIMULI, len(runs))
 
 
@@ -79,18 +83,3 @@ def _look_at_all(
         pictures.append(drawn)
         on_run(len(runs), len(places))
     return runs, pictures
-
-
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A file aside to write into; when the block ends without an error, it replaces the one at the path."""
-    aside = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        yield aside
-        os.replace(aside, path)
-    except OSError as error:
-        raise ArtifactError(
-            f"{path} could not be written: {error.strerror or error}", repair="a disk with more room"
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)

@@ -13,11 +13,12 @@ import yaml
 
 from openretina_cli.models.twin import Twin
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.files import torch_bytes, write_whole
+from openretina_cli.simulation.files import torch_bytes
 from openretina_cli.simulation.movies import CHANNELS, CLIP_FRAMES, HEIGHT, WIDTH
 from openretina_cli.simulation.recording import Recording
 from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.simulation.training import MODEL_CONFIG, Schedule
+from openretina_cli.store.aside import write_whole
 
 MODEL_FN = "nnfabrik_euler.models.models.SFB3d_core_SxF3d_readout"
 """What the published configs name as the function that builds the model; readers of the layout expect it."""
@@ -55,7 +56,9 @@ def write_member(folder: Path, seed: int, twin: Twin, info: dict[str, dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     # plain: the state dict that a module returns carries torch's own notes along
     weights = OrderedDict(twin.state_dict().items())
-    write_whole(torch_bytes(weights), folder / f"state_dict_{seed:05d}.pth.tar")
-    # protocol 4 is read by every supported Python
-    write_whole(pickle.dumps(info, protocol=4), folder / f"data_info_{seed:05d}.pkl")
-    write_whole(config_text().encode(), folder / f"config_{seed:05d}.yaml")
+    files = {
+        f"state_dict_{seed:05d}.pth.tar": torch_bytes(weights),
+        f"data_info_{seed:05d}.pkl": pickle.dumps(info, protocol=4),  # which every supported Python reads
+        f"config_{seed:05d}.yaml": config_text().encode(),
+    }
+    write_whole(folder, files)

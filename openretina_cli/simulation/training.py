@@ -18,9 +18,10 @@ from openretina_cli.models.readout import GaussianReadout
 from openretina_cli.models.twin import Twin
 from openretina_cli.simulation.evaluation import held_out_correlations
 from openretina_cli.simulation.fast_core import core_features
-from openretina_cli.simulation.files import torch_bytes, write_whole
+from openretina_cli.simulation.files import torch_bytes
 from openretina_cli.simulation.movies import CHANNELS, HEIGHT, WIDTH
 from openretina_cli.simulation.recording import Recording
+from openretina_cli.store.aside import write_whole
 
 MODEL_CONFIG: dict[str, Any] = {
     "batch_adaptation": False,
@@ -202,6 +203,6 @@ def train_member(
         if epoch + 1 == schedule.epochs:
             settle_batch_norm(twin, recording, schedule)
         now = {"epoch": epoch + 1, "twin": twin.state_dict(), "optimizer": optimizer.state_dict()}
-        write_whole(torch_bytes({**task, **now}), path)
+        write_whole(path.parent, {path.name: torch_bytes({**task, **now})})
         report(seed, epoch + 1, schedule.epochs, loss, score(twin, held_out))
     return twin.eval()

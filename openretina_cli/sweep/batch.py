@@ -1,4 +1,4 @@
-"""Makes the runs of a sweep, group by group, in this process; each run's folder appears when it is whole."""
+"""Makes the runs of a sweep, group by group, in this process; numbers appear first, pictures when they are drawn."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from openretina_cli.artifacts.folder import RunFolder, Stamp
+from openretina_cli.artifacts.picture_files import store_pictures
+from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.artifacts.staging import StagingArea
 from openretina_cli.build.workbench import Workbench
 from openretina_cli.config.settings import Settings
+from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
-from openretina_cli.pipeline import pictures_of, tell, write_numbers
+from openretina_cli.pipeline import tell, write_numbers
 from openretina_cli.solver import Reporter, Solved, Solver
+from openretina_cli.sweep.area import Area, area
 from openretina_cli.sweep.failure import Failures, write_failure
 from openretina_cli.sweep.job_log import JobLog, collected
 from openretina_cli.sweep.plan import Group
@@ -40,6 +44,9 @@ class SweepReporter(Reporter, Protocol):
 
     def failed(self, job: Job, reason: str) -> None:
         """A run could not be made."""
+
+    def warned(self, job: Job, reason: str) -> None:
+        """A picture of a run could not be made; the run is finished nevertheless."""
 
 
 @dataclass
@@ -63,9 +70,7 @@ class BatchRunner:
         solver: solves them.
     """
 
-    def __init__(
-        self, area: StagingArea, renderer: Renderer, lines: JobLog, reporter: SweepReporter, solver: Solver
-    ) -> None:
+    def __init__(self, area: Area, renderer: Renderer, lines: JobLog, reporter: SweepReporter, solver: Solver) -> None:
         self.failures: Failures = {}
         self._area, self._renderer, self._lines, self._reporter, self._solver = area, renderer, lines, reporter, solver
 
@@ -101,43 +106,37 @@ class BatchRunner:
     def _write(self, run: _Open, solved: Solved, lines: Sequence[str]) -> None:
         tell(solved)
         try:
-            stage = self._staged(run, lines)
-            write_numbers(solved, stage)
-        except OSError as error:
-            self._fail(run, _told(error), lines)
+            place = self._staged(run, lines)
+            write_numbers(solved, place)
+            self._area.publish(place, RunFolder(run.job.folder), run.before)
+        except (OSError, OpenRetinaError) as error:
+            self._fail(run, _told(error) if isinstance(error, OSError) else error, lines)
             return
         pictures = pictures_of(run.settings.output)
-        failure = solved.failure
-
-        def publish(error: BaseException | None) -> None:
-            self._publish(run, stage, error, failure)
-
         if pictures.any:
-            self._renderer.submit(solved.view, pictures, stage, publish)
+            self._renderer.submit(solved.view, pictures, partial(self._store, run, pictures, solved.failure))
         else:
-            publish(None)
+            self._ended(run, solved.failure)
+
+    def _store(self, run: _Open, pictures: Pictures, failure: str | None, drawn: Drawn) -> None:
+        for warning in store_pictures(drawn, pictures, RunFolder(run.job.folder)):
+            self._reporter.warned(run.job, warning)
+        self._ended(run, failure)
+
+    def _ended(self, run: _Open, failure: str | None) -> None:
+        if failure is None:
+            self._finished(run.job)
+        else:
+            self._failed(run, f"diverged: {failure}")
 
     def _staged(self, run: _Open, lines: Sequence[str]) -> Path:
-        """A folder aside with what Hydra leaves beside a run, and its log."""
+        """A folder aside with what Hydra leaves beside a run, and the log of the run."""
         config = run.group.template.become(run.job.number, run.job.request)
         stage = self._area.stage(str(run.job.number))
         write_provenance(config, stage)
         text = "".join(f"{line}\n" for line in lines)
         (stage / f"{config.hydra.job.name}.log").write_text(text, encoding="utf-8")
         return stage
-
-    def _publish(self, run: _Open, stage: Path, error: BaseException | None, failure: str | None) -> None:
-        try:
-            if isinstance(error, Exception):
-                raise error
-            self._area.publish(stage, RunFolder(run.job.folder), run.before)
-        except (OSError, OpenRetinaError) as problem:
-            self._fail(run, _told(problem) if isinstance(problem, OSError) else problem, ())
-        else:
-            if failure is None:
-                self._finished(run.job)
-            else:
-                self._failed(run, f"diverged: {failure}")
 
     def _fail(self, run: _Open, error: OpenRetinaError, lines: Sequence[str]) -> None:
         """Leave a record of a failed run in its folder; a finished run of other settings stays beside it."""
@@ -214,10 +213,10 @@ def batch_runner(
     try:
         with (
             collected(hydra.job_logging) as lines,
-            StagingArea(directory).opened() as area,
+            area(directory) as place,
             Renderer(workers) as renderer,
         ):
-            yield BatchRunner(area, renderer, lines, reporter, Solver(reporter, bench))
+            yield BatchRunner(place, renderer, lines, reporter, Solver(reporter, bench))
     except OSError as error:
         raise ArtifactError(
             f"out={directory} cannot be written: {error.strerror or error}", repair="out=FOLDER"

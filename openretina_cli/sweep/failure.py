@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import FAILURE
 from openretina_cli.config.settings import Settings
+from openretina_cli.store.aside import write_whole
+from openretina_cli.store.json_file import json_bytes
 
 Failures = dict[Path, str]
 """Why runs of a sweep failed, by folder."""
@@ -29,6 +30,4 @@ def write_failure(settings: Settings, reason: str, folder: Path) -> None:
         "settings": settings.values,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    aside = folder / f".{FAILURE}"
-    aside.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(folder / FAILURE)
+    write_whole(folder, {FAILURE: json_bytes(record)})

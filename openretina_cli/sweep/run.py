@@ -17,8 +17,10 @@ from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.options import Option
 from openretina_cli.config.options.launcher import LAUNCHERS, Batched, Slurm
 from openretina_cli.config.settings import typed
+from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.report import ReportFiles, write_report
+from openretina_cli.store.aside import refuse_links, write_whole
 from openretina_cli.sweep import slurm
 from openretina_cli.sweep.expand import Cells, expand
 from openretina_cli.sweep.failure import Failures
@@ -85,7 +87,7 @@ class SweepRun:
         with _hydra_config_restored():
             sweep = plan_sweep(expand(self._overrides, self.cells), self._compose)
             launcher = launcher_of(sweep.groups[0].template.config)
-            RunFolder(sweep.directory).check()
+            _check_places(sweep)
             progress = standing(sweep, lambda group: self._facts(group.template, group.jobs[0]).sha256)
             if progress.todo:  # a model that cannot be had is one mistake, and not that of each run
                 self._facts(progress.todo[0].template, progress.todo[0].jobs[0])
@@ -96,11 +98,22 @@ class SweepRun:
             failures = self._launch(sweep, progress, launcher)
         if failures is None:
             return
+        if isinstance(launcher, Batched):
+            self._draw_missing(sweep, progress, launcher.workers)
         files = write_report(sweep.directory, self._console.reported)
         self._console.closed(files)
         failed = len(failures) + progress.diverged
         if failed:
             raise RunError(f"{failed} of {len(sweep.jobs)} runs failed", repair=f"a look at {files.summary}")
+
+    def _draw_missing(self, sweep: Sweep, progress: Progress, workers: int | None) -> None:
+        """Draw the pictures of runs that an earlier command finished and had no time to draw."""
+        finished = {job.folder for job in progress.finished}
+        for group in sweep.groups:
+            folders = [job.folder for job in group.jobs if job.folder in finished]
+            tally = draw_missing(group.template.settings(group.jobs[0]).output, folders, workers)
+            for reason in tally.reasons:
+                self._console.reporter.warned(group.jobs[0], reason)
 
     def cells(self) -> Cells:
         """What `all` means: asked of the model, which all runs have in common.
@@ -153,13 +166,22 @@ def is_ours(config: DictConfig) -> bool:
     return own_launcher and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
 
 
+def _check_places(sweep: Sweep) -> None:
+    """Find out before anything is computed whether the runs can be written.
+
+    Raises:
+        SettingError: a folder cannot be written, or is reached by a link inside the sweep's folder.
+    """
+    RunFolder(sweep.directory).check()
+    for folder in {job.folder for group in sweep.groups for job in group.jobs}:
+        refuse_links(folder, sweep.directory)
+
+
 def _write_multirun(sweep: Sweep) -> None:
-    try:
+    content = OmegaConf.to_yaml(sweep.groups[0].template.config)
+    with RunFolder(sweep.directory).explained(ArtifactError):
         sweep.directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(sweep.groups[0].template.config, sweep.directory / MULTIRUN)
-    except OSError as error:
-        problem = f"out={sweep.directory} cannot be written: {error.strerror or error}"
-        raise ArtifactError(problem, repair="out=FOLDER") from error
+        write_whole(sweep.directory, {MULTIRUN: content.encode("utf-8", "backslashreplace")})
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from openretina_cli.artifacts.folder import FAILURE, RunFolder, Stamp, stamp_of
 from openretina_cli.errors import RunError
+from openretina_cli.store.aside import aside
 from openretina_cli.sweep.template import Job
 
 PLACE = ".slurm"
@@ -93,12 +94,11 @@ def write_record(record: Record, directory: Path) -> Path:
         OSError: it cannot be written.
     """
     path = directory / PLACE / f"{record.name}.json"
-    aside = path.with_suffix(".partial")
-    with aside.open("w", encoding="utf-8") as file:
+    with aside(path.parent, path.name) as place, (place / path.name).open("w", encoding="utf-8") as file:
         json.dump([[asdict(claimed) for claimed in claims] for claims in record.tasks], file)
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
+        os.replace(file.name, path)
     return path
 
 

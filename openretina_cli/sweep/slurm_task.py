@@ -75,6 +75,10 @@ class TaskLog:
         self._count += 1
         self._log.info("%d of %d failed: %s: %s", self._count, self._total, job.folder, reason)
 
+    def warned(self, job: Job, reason: str) -> None:
+        """Tell of a picture that is missing."""
+        self._log.info("%s: %s", job.folder, reason)
+
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     del frame

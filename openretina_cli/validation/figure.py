@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openretina_cli.artifacts.figure import DPI, STYLE, WIDTH
+from openretina_cli.artifacts.figure import DPI, WIDTH, import_matplotlib, style
 from openretina_cli.errors import ArtifactError
 from openretina_cli.validation.bench import Validation
 
@@ -29,11 +29,9 @@ def write_figure(rows: Sequence[Validation], path: Path) -> None:
     Raises:
         ArtifactError: the figure could not be written.
     """
-    import matplotlib.style
-
     figure = draw_validation(rows)
     try:
-        with matplotlib.style.context(["default", STYLE]):
+        with style():
             figure.savefig(path, format="png", dpi=DPI)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"the figure {path} could not be written: {error}") from error
@@ -41,13 +39,13 @@ def write_figure(rows: Sequence[Validation], path: Path) -> None:
 
 def draw_validation(rows: Sequence[Validation]) -> Figure:
     """Gains of stimuli and of the best natural clips on the left, cosines on the right; not tied to pyplot."""
-    import matplotlib.style
+    import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(row.objective for row in rows))
     labels = sorted({(row.objective, row.group or 10**6, row.type) for row in rows})
-    with matplotlib.style.context(["default", STYLE]):
+    with style():
         figure = Figure(figsize=(WIDTH * 0.8, 1.5 + 0.36 * len(labels)), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         gains, cosines = figure.subplots(1, 2, sharey=True, width_ratios=[1.6, 1.0])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.errors import ArtifactError
 from openretina_cli.validation.bench import Validation
 from openretina_cli.validation.figure import write_figure
 from openretina_cli.validation.held_out import Rescored
@@ -101,6 +102,7 @@ def write_validation(rows: Sequence[Validation], folder: RunFolder) -> list[Path
     with folder.stage() as aside:
         (aside / TABLE).write_text(validation_csv(rows), encoding="utf-8")
         write_figure(rows, aside / FIGURE)
+        _publish(folder, aside)
     return [folder.path / TABLE, folder.path / FIGURE]
 
 
@@ -108,4 +110,10 @@ def write_held_out(rows: Sequence[Rescored], folder: RunFolder) -> list[Path]:
     """Write the table, whole or not at all."""
     with folder.stage() as aside:
         (aside / HELD_OUT).write_text(held_out_csv(rows), encoding="utf-8")
+        _publish(folder, aside)
     return [folder.path / HELD_OUT]
+
+
+def _publish(folder: RunFolder, aside: Path) -> None:
+    with folder.explained(ArtifactError):
+        folder.publish(aside, before=None)

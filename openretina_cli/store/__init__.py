@@ -1,0 +1,1 @@
+"""The folder of a run on disk: how files appear, and how they are read back."""

@@ -1,0 +1,101 @@
+"""However the process is treated from outside, finished runs stay finished, and errors are one line."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tiny_runs import TINY, result
+
+from openretina_cli.shortage import explain_shortage
+
+OPTIMIZE = (sys.executable, "-m", "openretina_cli", "optimize", *TINY, "neuron=1", "output=minimal")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+
+Done = subprocess.CompletedProcess[str]
+
+
+def shell(
+    command: str, redirection: str, prepare: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", f"exec {command} {redirection}"],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False, preexec_fn=prepare,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("redirection", [">&- 2>&- <&-", ">/dev/full"])
+def test_a_finished_run_does_not_fail_because_nobody_can_listen(tmp_path: Path, redirection: str) -> None:
+    if "/dev/full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    done = shell(shlex.join([*OPTIMIZE, f"out={tmp_path / 'run'}"]), redirection)
+    assert done.returncode == 0
+    assert result(tmp_path / "run")["status"] == "completed"
+    expected = "openretina: warning: standard output could not be written: No space left on device\n"
+    assert done.stderr == (expected if redirection == ">/dev/full" else "")
+
+
+def test_output_that_is_all_there_is_and_gets_lost_is_a_failure() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    done = shell(shlex.join([sys.executable, "-m", "openretina_cli", "--version"]), ">/dev/full")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(("ignored", "number", "code"), [(False, signal.SIGHUP, 129), (True, signal.SIGTERM, 143)])
+def test_a_terminal_that_closes_ends_the_command_cleanly_except_under_nohup(
+    tmp_path: Path, ignored: bool, number: signal.Signals, code: int
+) -> None:
+    endless = ("stopper.max_iterations=1000000", f"out={tmp_path / 'run'}")
+    handler = signal.SIG_IGN if ignored else signal.SIG_DFL
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*OPTIMIZE, *endless], stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT,
+        preexec_fn=partial(signal.signal, signal.SIGHUP, handler),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("optimizing")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (code, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "amount"),
+    [(resource.RLIMIT_NOFILE, 5), (resource.RLIMIT_AS, 300_000_000)],
+    ids=["descriptors", "memory"],
+)
+def test_a_machine_that_runs_short_is_one_line(tmp_path: Path, what: int, amount: int) -> None:
+    command = shlex.join([*OPTIMIZE, f"out={tmp_path / 'run'}"])
+    done = shell(command, "", partial(resource.setrlimit, what, (amount, amount)))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("openretina: error: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate"), "not enough memory"),
+        (RuntimeError("can't start new thread"), "no more threads"),
+        (OSError(24, "Too many open files"), "too many files"),
+        (ImportError("libtorch.so: cannot open shared object file: Too many open files"), "too many files"),
+        (PermissionError(13, "Permission denied", "/there"), "/there: Permission denied"),
+    ],
+)
+def test_a_shortage_is_named(error: Exception, words: str) -> None:
+    outer = ValueError("because of something else")
+    outer.__cause__ = error
+    assert words in str(explain_shortage(outer))
+    assert explain_shortage(ValueError("a fault of the program")) is None
