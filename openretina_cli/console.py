@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from openretina_cli.text import LONGEST_ERROR, one_line, printable
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.models.facts import ModelFacts
@@ -20,17 +23,28 @@ PLAIN_WIDTH = 100
 """Columns of plain output, where there is no terminal to ask."""
 
 
+class SafeConsole(Console):
+    """A console that shows text as it is: no markup, no emoji codes, and no control characters but its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Renders as rich does, with every text made printable; rich's own codes are segments of another kind."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
 def make_console() -> Console:
     """A console on standard output; plain and of fixed width where that is no terminal."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH, color_system=None)
+    console = SafeConsole()
+    return console if console.is_terminal else SafeConsole(width=PLAIN_WIDTH, color_system=None)
 
 
 def print_error(message: str) -> None:
-    """Print one line on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text.assemble(("openretina: error: ", "bold red"), message)
-    )
+    """Prints one line of bounded length on standard error."""
+    line = one_line(message, LONGEST_ERROR)
+    SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("openretina: error: ", "bold red"), line))
 
 
 class RunConsole:
@@ -57,14 +71,14 @@ class RunConsole:
 
     def download(self, file: str, done: int, total: int | None, index: int, count: int, /) -> None:
         """Show how a download goes on."""
-        description = f"downloading {file} ({index + 1} of {count})"
+        description = f"downloading {one_line(file, 200)} ({index + 1} of {count})"
         if not self.console.is_terminal:
             if file != self._file:
                 self.console.print(description)
             self._file = file
             return
         if self._progress is None:
-            columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(30), DownloadColumn())
             self._start(Progress(*columns, console=self.console), total)
         self._update(description, done, total)
 
@@ -73,12 +87,14 @@ class RunConsole:
         self._stop()
         self._iterations = iterations
         title = titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"
-        self.console.print(Text.assemble(("optimizing ", "bold"), title, (f"  [{device}]", "dim")))
+        self.console.print(Text.assemble(("optimizing ", "bold"), one_line(title), (f"  [{device}]", "dim")))
         if facts.note:
-            self.console.print(Text(facts.note, style="yellow"))
+            self.console.print(Text(one_line(facts.note), style="yellow"))
         if self.console.is_terminal:
             columns = (TextColumn("iteration"), MofNCompleteColumn(), BarColumn(30), TimeElapsedColumn())
-            bar = Progress(*columns, TextColumn("{task.description}"), console=self.console, transient=True)
+            bar = Progress(
+                *columns, TextColumn("{task.description}", markup=False), console=self.console, transient=True
+            )
             self._start(bar, iterations)
 
     def step(self, run: int, step: Step) -> None:
@@ -97,9 +113,9 @@ class RunConsole:
         self._stop()
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for name, value in result_rows(result):
-            table.add_row(Text(name, style="dim"), Text(value))
+            table.add_row(Text(name, style="dim"), Text(one_line(value)))
         for warning in result["warnings"]:
-            table.add_row(Text("warning", style="yellow"), Text(warning))
+            table.add_row(Text("warning", style="yellow"), Text(one_line(warning)))
         table.add_row(Text("folder", style="dim"), Text(str(folder), overflow="fold", style="bold"))
         self.console.print(table)
 

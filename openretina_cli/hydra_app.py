@@ -15,10 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from openretina_cli.artifacts.folder import RESULT
-from openretina_cli.composer import CONFIG_NAME, compose, read_arguments, read_overrides
+from openretina_cli.composer import CONFIG_NAME, compose, is_sweep, read_arguments
 from openretina_cli.config.location import config_directory
 from openretina_cli.console import make_console
 from openretina_cli.errors import SettingError
+from openretina_cli.overrides import read_overrides
 from openretina_cli.single_run import run_single, sweep_job
 
 
@@ -100,7 +101,7 @@ def optimize(argv: Sequence[str]) -> None:
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
     """
     args, parser = read_arguments(argv)
-    sweeps = args.multirun or any(text.replace(" ", "") == "hydra.mode=MULTIRUN" for text in args.overrides)
+    sweeps = is_sweep(args)
     overrides = [] if args.shell_completion else read_overrides(args.overrides, sweeps)
     if any((args.cfg, args.info, args.hydra_help, args.shell_completion, args.resolve, args.experimental_rerun)):
         _hand_to_hydra(args, parser)

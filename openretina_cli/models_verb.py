@@ -19,6 +19,7 @@ from openretina_cli.console import RunConsole, make_console
 from openretina_cli.errors import SettingError
 from openretina_cli.help_text import title_of
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # a list of names must not wait for torch
     from openretina_cli.models.facts import ModelFacts
@@ -87,9 +88,8 @@ def _fetch(names: Sequence[str], console: Console) -> None:
 
 def _group_text(facts: ModelFacts, session: str) -> str:
     counts = sorted(Counter(facts.groups.get(session, ())).items())
-    return (
-        ", ".join(f"{facts.group_names.get(group, group)} ({group}): {count}" for group, count in counts) or "unknown"
-    )
+    names = {group: one_line(str(facts.group_names.get(group, group)), 200) for group, _ in counts}
+    return ", ".join(f"{names[group]} ({group}): {count}" for group, count in counts) or "unknown"
 
 
 def _print_facts(facts: ModelFacts, console: Console) -> None:
@@ -108,13 +108,13 @@ def _print_facts(facts: ModelFacts, console: Console) -> None:
     rows += [("lag", f"{facts.lag} frames"), ("frame rate", rate), ("pixel size", pixel)]
     rows += [("note", facts.note)] if facts.note else []
     for name, value in rows:
-        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
+        table.add_row(Text(name, style="dim"), Text(one_line(value), overflow="fold"))
     console.print(table)
     sessions = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("session", "neurons", "cell-type groups"):
         sessions.add_column(column, header_style="bold", overflow="fold")
     for session, neurons in facts.sessions.items():
-        sessions.add_row(session, f"{neurons} (0 to {neurons - 1})", _group_text(facts, session))
+        sessions.add_row(one_line(session, 200), f"{neurons} (0 to {neurons - 1})", _group_text(facts, session))
     console.print(sessions)
 
 

@@ -19,6 +19,7 @@ from openretina_cli.artifacts.rendering import Pictures, Renderer
 from openretina_cli.config.values import one_of, require
 from openretina_cli.console import make_console
 from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.text import one_line
 
 HELP = """\
 usage: openretina render DIR [DIR ...] [KEY=VALUE ...]
@@ -131,7 +132,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
     """A bar that counts runs; where there is no terminal, a line that says how many there are."""
     if not console.is_terminal:
         console.print(f"drawing the pictures of {total} run{'s' if total != 1 else ''}")
-    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("drawing", total=total)
         yield lambda: bar.advance(task)
@@ -142,7 +143,7 @@ def _print_tally(tally: Tally, console: Console) -> None:
     counts = f"{made}, {tally.there} {'were' if tally.there != 1 else 'was'} there already"
     console.print(Text(f"{counts}, {tally.failed} could not be made", style="bold"))
     for reason in tally.reasons[:MOST_REASONS]:
-        console.print(Text(reason, style="yellow", overflow="fold"))
+        console.print(Text(one_line(reason), style="yellow", overflow="fold"))
     if len(tally.reasons) > MOST_REASONS:
         console.print(f"and {len(tally.reasons) - MOST_REASONS} more")
 

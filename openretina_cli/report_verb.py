@@ -37,7 +37,7 @@ Runs that failed are listed with their error, and broken folders as unreadable.
 @contextmanager
 def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar where there is a terminal."""
-    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"reading {title}", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

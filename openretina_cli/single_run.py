@@ -13,7 +13,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.composer import without_hydra
+from openretina_cli.composer import expand_homes, without_hydra
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.console import RunConsole, make_console
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
@@ -110,6 +110,7 @@ def sweep_job(config: DictConfig) -> float:
     Raises:
         OpenRetinaError: a mistake, or the run failed.
     """
+    expand_homes(config)
     settings = read_settings(config)
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
     result = None if settings.overwrite else folder.finished(settings.key)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openretina_cli.console import RunConsole
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.models.facts import ModelFacts
@@ -86,12 +87,12 @@ class SweepConsole:
             parts.append(f"{standing.changed} made again, as their settings changed")
         self.console.print(Text.assemble(("sweep ", "bold"), ", ".join(parts)))
         if left and self.console.is_terminal:
-            columns = (BarColumn(30), MofNCompleteColumn(), _Rate(), TextColumn("{task.description}"))
+            columns = (BarColumn(30), MofNCompleteColumn(), _Rate(), TextColumn("{task.description}", markup=False))
             self._start(Progress(*columns, console=self.console, transient=True), self._total, self._before)
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(one_line(text)), soft_wrap=True)
 
     def download(self, file: str, done: int, total: int | None, index: int, count: int, /) -> None:
         """Show how a download goes on."""
@@ -102,9 +103,11 @@ class SweepConsole:
         del titles, iterations
         if not self._begun:
             sessions = "1 session" if len(facts.sessions) == 1 else f"{len(facts.sessions)} sessions"
-            self.console.print(Text.assemble(("model ", "bold"), f"{facts.name}, {sessions}", (f"  [{device}]", "dim")))
+            self.console.print(
+                Text.assemble(("model ", "bold"), f"{one_line(facts.name)}, {sessions}", (f"  [{device}]", "dim"))
+            )
             if facts.note:
-                self.console.print(Text(facts.note, style="yellow"))
+                self.console.print(Text(one_line(facts.note), style="yellow"))
         self._begun = True
 
     def step(self, run: int, step: Step) -> None:
@@ -123,7 +126,9 @@ class SweepConsole:
         """Count a failed run, and tell the first ones."""
         self._failed += 1
         if self._failed <= MOST_FAILURES:
-            self.console.print(Text.assemble(("failed ", "red"), f"{job.folder.name}: {reason}"), soft_wrap=True)
+            self.console.print(
+                Text.assemble(("failed ", "red"), one_line(f"{job.folder.name}: {reason}")), soft_wrap=True
+            )
         self._moved()
 
     def reported(self, done: int, total: int) -> None:

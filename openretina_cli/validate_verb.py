@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.paths import expand_home
 from openretina_cli.console import RunConsole, make_console
 from openretina_cli.errors import SettingError
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # mistakes are told before torch is there
     import torch
@@ -62,7 +64,7 @@ scores on that one, for each in turn, and writes held_out.csv.
 @contextmanager
 def _progress(console: Console) -> Iterator[Report]:
     """A bar for the stage that is going on; where there is no terminal, a line per stage."""
-    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
     stages: dict[str, TaskID] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
@@ -103,7 +105,7 @@ def _print_validation(rows: Sequence[Validation], console: Console) -> None:
     summaries = by_type(rows)
     for summary in summaries:
         label = f"{summary.label} ({summary.objective})" if several else summary.label
-        table.add_row(label, *_summary_cells(summary))
+        table.add_row(one_line(label, 200), *_summary_cells(summary))
     kinds = [summary.objective for summary in summaries]
     for kind in (kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1):
         whole = TypeSummary("all", kind, tuple(row for row in rows if row.objective == kind))
@@ -118,7 +120,7 @@ def _print_held_out(rows: Sequence[Rescored], console: Console) -> None:
         table.add_column(name, header_style="bold", justify="left" if name == "session" else "right")
     for row in rows:
         own, held = (sum(side) / len(side) for side in (row.own, row.held_out))
-        table.add_row(row.session, str(row.neuron), f"{own:.4g}", f"{held:.4g}", _number(row.ratio))
+        table.add_row(one_line(row.session, 200), str(row.neuron), f"{own:.4g}", f"{held:.4g}", _number(row.ratio))
     console.print(table)
     ratios = [row.ratio for row in rows]
     console.print(Text(f"mean ratio of held out to own: {sum(ratios) / len(ratios):.3f}", style="bold"))
@@ -152,9 +154,9 @@ def _build(settings: Settings, console: Console) -> tuple[Retina, torch.device]:
     shown = RunConsole(console)
     with shown.live():
         retina = build_model(settings.model, settings.stimulus.frames, device, shown.download)
-    console.print(f"{retina.facts.name}  [{device}]", style="bold", markup=False)
+    console.print(f"{one_line(retina.facts.name)}  [{device}]", style="bold")
     if retina.facts.note:
-        console.print(Text(retina.facts.note, style="yellow"))
+        console.print(Text(one_line(retina.facts.note), style="yellow"))
     return retina, device
 
 
@@ -189,7 +191,7 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
     places = dict(text.partition("=")[::2] for text in overrides)
     if other := [name for name in places if name not in ("out", "overwrite")]:
         raise SettingError(f"{other[0]} does not go with folders, whose runs have their own settings")
-    folder = _output(Path(places["out"]), places.get("overwrite") == "true") if "out" in places else None
+    folder = _output(Path(expand_home(places["out"])), places.get("overwrite") == "true") if "out" in places else None
     import torch
 
     from openretina_cli.validation.bench import validate_stimuli

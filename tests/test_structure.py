@@ -10,7 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 
 FLOORS = {
+    "text": 0,
     "errors": 0,
+    "streams": 1,
     "config": 1,
     "models": 1,
     "optimization": 1,
@@ -27,6 +29,7 @@ FLOORS = {
     "sweep_console": 3,
     "help_text": 4,
     "hydra_errors": 4,
+    "overrides": 4,
     "composer": 4,
     "single_run": 4,
     "hydra_app": 4,
@@ -47,7 +50,11 @@ NEIGHBOURS = {
     ("pipeline", "result"),
     ("pipeline", "solver"),
     ("validation", "build"),
+    ("errors", "text"),
     ("sweep_console", "console"),
+    ("composer", "overrides"),
+    ("hydra_app", "overrides"),
+    ("hydra_errors", "overrides"),
     ("single_run", "composer"),
     ("hydra_app", "composer"),
     ("hydra_app", "single_run"),
@@ -68,11 +75,14 @@ WITHOUT_TORCH = [
     "hydra_app",
     "hydra_errors",
     "models_verb",
+    "overrides",
     "render_verb",
     "report",
     "report_verb",
     "single_run",
+    "streams",
     "sweep_console",
+    "text",
     "validate_verb",
 ]
 """What answers help and mistakes."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.text import one_line
+
 
 @dataclass(frozen=True)
 class RunView:
@@ -33,6 +35,12 @@ class RunView:
     frame_rate: float | None
     pixel_size: float | None
     title: str
+
+    def __post_init__(self) -> None:
+        """Makes the names safe to draw, whatever file they come from."""
+        object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
+        object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
+        object.__setattr__(self, "title", one_line(self.title))
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:

@@ -30,5 +30,6 @@ def write_failure(settings: Settings, reason: str, folder: Path) -> None:
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     aside = folder / f".{FAILURE}"
-    aside.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    aside.write_bytes(text.encode("utf-8", "backslashreplace"))  # a lone surrogate becomes its escape in JSON
     aside.replace(folder / FAILURE)
