@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
-import shlex
 import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -101,18 +102,16 @@ def _report_runs(argv: Sequence[str]) -> None:
 
 
 def _complete(argv: Sequence[str]) -> None:
-    """Answer the shell's question for completions; the script that asks knows no verbs."""
-    line = os.environ.get("COMP_LINE", "")
-    words = shlex.split(line) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
-    asks = any(argument.startswith("query=") for argument in argv)
-    if asks and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
-        write_text("\n".join(verb for verb in ACTIONS if verb.startswith("".join(words[1:2]))) + "\n")
+    """Answers a shell's request for completions; whatever is wrong with the line, there are just no candidates."""
+    if not any(argument.startswith("query=") for argument in argv):  # to install, which Hydra knows how to
+        _optimize(argv)
         return
-    if asks and words[1] == "optimize":
-        os.environ["COMP_LINE"] = line.replace(" optimize", "", 1)
-    from openretina_cli.hydra_app import optimize
+    line, point = os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", "")
+    with redirect_stderr(io.StringIO()):  # libraries may warn
+        from openretina_cli.completion import candidates
 
-    optimize(argv)
+        found = candidates(line[: int(point)] if point.isdecimal() else line, [*ACTIONS])
+    write_text("".join(f"{name}\n" for name in found))
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {

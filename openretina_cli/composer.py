@@ -54,7 +54,12 @@ def is_sweep(args: argparse.Namespace) -> bool:
     return args.multirun or any(text.replace(" ", "") == "hydra.mode=MULTIRUN" for text in args.overrides)
 
 
-def _search_path(args: argparse.Namespace) -> Any:
+def search_path(args: argparse.Namespace) -> Any:
+    """Where Hydra looks for options: the packaged ones, and the folder of `--config-dir`.
+
+    Raises:
+        SettingError: the folder is not there.
+    """
     directory = args.config_path or str(config_directory())
     path = hydra_utils.create_automatic_config_search_path(None, None, str(Path(directory).absolute()))
     if args.config_dir is not None:
@@ -86,7 +91,7 @@ def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMod
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
     """
     register_resolvers()
-    hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=_search_path(args))
+    hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=search_path(args))
     try:
         config = hydra.compose_config(args.config_name or CONFIG_NAME, list(overrides), run_mode=run_mode)
         expand_homes(config)

@@ -101,6 +101,19 @@ def _check(override: Override, sweeps: bool) -> None:
         raise SettingError(f"{group}={spelt(value)} chooses no option", expected=f"a list, or {group}=[] for none")
 
 
+def _check_encoding(texts: Sequence[str]) -> None:
+    """Refuses bytes that are no UTF-8, which neither YAML nor JSON can hold.
+
+    Raises:
+        SettingError: there are such bytes.
+    """
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise SettingError(f"cannot read {text}", expected="KEY=VALUE in UTF-8") from error
+
+
 def _check_blanks(texts: Sequence[str]) -> None:
     """Refuses a word without `=` after a path: the shell parted the path at a blank.
 
@@ -125,6 +138,7 @@ def read_overrides(texts: Sequence[str], sweeps: bool) -> list[Override]:
         SettingError: one is wrong.
         Exception: an error of Hydra's, which `hydra_errors.explain` puts into a sentence.
     """
+    _check_encoding(texts)
     _check_blanks(texts)
     overrides = OverridesParser.create().parse_overrides(list(texts))
     for override in overrides:

@@ -37,6 +37,7 @@ FLOORS = {
     "validate_verb": 4,
     "render_verb": 4,
     "report_verb": 4,
+    "completion": 4,
     "cli": 5,
     "__main__": 6,
 }
@@ -60,6 +61,9 @@ NEIGHBOURS = {
     ("hydra_app", "single_run"),
     ("validate_verb", "composer"),
     ("validate_verb", "help_text"),
+    ("completion", "composer"),
+    ("completion", "models_verb"),
+    ("completion", "render_verb"),
     ("models_verb", "composer"),
     ("models_verb", "help_text"),
 }
@@ -67,6 +71,7 @@ NEIGHBOURS = {
 
 WITHOUT_TORCH = [
     "cli",
+    "completion",
     "composer",
     "config",
     "console",

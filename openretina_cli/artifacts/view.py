@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from openretina_cli.text import one_line
 
+LONGEST_TITLE = 500
+"""Characters of a title, of which a figure has room for a few lines."""
+
 
 @dataclass(frozen=True)
 class RunView:
@@ -40,7 +43,7 @@ class RunView:
         """Makes the names safe to draw, whatever file they come from."""
         object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
         object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
-        object.__setattr__(self, "title", one_line(self.title))
+        object.__setattr__(self, "title", one_line(self.title, LONGEST_TITLE))
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:
