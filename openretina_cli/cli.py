@@ -18,7 +18,7 @@ from typing import NoReturn
 from openretina_cli.config.location import config_directory
 from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import OpenRetinaError
-from openretina_cli.streams import replacing_streams, write_text
+from openretina_cli.terminal.streams import replacing_streams, write_text
 
 HELP = """\
 usage: openretina VERB ...
@@ -145,7 +145,7 @@ def _dispatch(argv: Sequence[str]) -> None:
 
 def _report(error: Exception) -> int:
     """Print an error as one line and return the exit code; an error that is nobody's mistake is raised again."""
-    from openretina_cli.console import print_error
+    from openretina_cli.terminal.console import print_error
 
     if isinstance(error, OpenRetinaError):
         print_error(str(error))
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _dispatch(arguments)
     except KeyboardInterrupt:
-        from openretina_cli.console import print_error
+        from openretina_cli.terminal.console import print_error
 
         print_error("interrupted")
         return INTERRUPTED

@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.composer import expand_homes, without_hydra
 from openretina_cli.config.settings import Settings, read_settings
-from openretina_cli.console import RunConsole, make_console
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.sweep.failure import write_failure
 from openretina_cli.sweep.provenance import write_provenance
+from openretina_cli.terminal.console import make_console
+from openretina_cli.terminal.run import RunConsole
 
 
 def _set_output_directory(config: DictConfig, path: Path) -> None:

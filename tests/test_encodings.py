@@ -13,7 +13,8 @@ from conftest import DATA, Command
 from test_text import HOSTILE, controls
 
 from openretina_cli.cli import main
-from openretina_cli.console import RunConsole, SafeConsole
+from openretina_cli.terminal.console import SafeConsole
+from openretina_cli.terminal.run import RunConsole
 
 ENCODINGS = ["cp932", "ascii", "latin-1", "cp1252", "koi8-r", "utf-8"]
 FOREIGN = "Höfling 網膜 \ud800 …━"

@@ -12,12 +12,12 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 FLOORS = {
     "text": 0,
     "errors": 0,
-    "streams": 1,
     "config": 1,
     "models": 1,
     "optimization": 1,
     "artifacts": 1,
     "simulation": 1,
+    "terminal": 1,
     "build": 2,
     "solver": 2,
     "result": 2,
@@ -25,8 +25,6 @@ FLOORS = {
     "validation": 2,
     "report": 2,
     "sweep": 3,
-    "console": 3,
-    "sweep_console": 3,
     "help_text": 4,
     "hydra_errors": 4,
     "overrides": 4,
@@ -52,7 +50,7 @@ NEIGHBOURS = {
     ("pipeline", "solver"),
     ("validation", "build"),
     ("errors", "text"),
-    ("sweep_console", "console"),
+    ("simulation", "terminal"),
     ("composer", "overrides"),
     ("hydra_app", "overrides"),
     ("hydra_errors", "overrides"),
@@ -74,7 +72,6 @@ WITHOUT_TORCH = [
     "completion",
     "composer",
     "config",
-    "console",
     "errors",
     "help_text",
     "hydra_app",
@@ -85,8 +82,7 @@ WITHOUT_TORCH = [
     "report",
     "report_verb",
     "single_run",
-    "streams",
-    "sweep_console",
+    "terminal",
     "text",
     "validate_verb",
 ]
@@ -137,9 +133,14 @@ def test_imports_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_console_prints(path: Path) -> None:
+def test_only_the_terminal_prints(path: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+def test_only_the_terminal_imports_rich() -> None:
+    users = {room(path) for path in FILES for module in imports(path) if module.split(".")[0] == "rich"}
+    assert users == {"terminal"}
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)

@@ -18,10 +18,10 @@ from openretina_cli.artifacts.figure import Composer
 from openretina_cli.artifacts.tables import write_response, write_result
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.cli import main
-from openretina_cli.console import SafeConsole, print_error
 from openretina_cli.errors import RunError, SettingError
 from openretina_cli.report.run import Run, Setup
 from openretina_cli.report.summary import summary_csv
+from openretina_cli.terminal.console import SafeConsole, print_error
 from openretina_cli.text import (
     LONGEST_ERROR,
     LONGEST_FOLDER,
