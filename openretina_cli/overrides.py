@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import sys
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -102,7 +103,7 @@ def _check(override: Override, sweeps: bool) -> None:
 
 
 def _check_encoding(texts: Sequence[str]) -> None:
-    """Refuses bytes that are no UTF-8, which neither YAML nor JSON can hold.
+    """Refuses bytes that the locale's encoding cannot read, as YAML cannot hold them.
 
     Raises:
         SettingError: there are such bytes.
@@ -111,7 +112,9 @@ def _check_encoding(texts: Sequence[str]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise SettingError(f"cannot read {text}", expected="KEY=VALUE in UTF-8") from error
+            encoding = sys.getfilesystemencoding()
+            repair = "" if encoding == "utf-8" else "PYTHONUTF8=1 before the command"
+            raise SettingError(f"cannot read {text}", expected=f"KEY=VALUE in {encoding}", repair=repair) from error
 
 
 def _check_blanks(texts: Sequence[str]) -> None:
