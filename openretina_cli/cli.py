@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import atexit
 import errno
+import io
 import os
-import shlex
 import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from openretina_cli.config.location import config_directory
+from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import OpenRetinaError
-from openretina_cli.streams import Streams
+from openretina_cli.terminal.streams import Streams, replacing_streams, write_text
 
 HELP = """\
 usage: openretina VERB ...
@@ -51,7 +53,8 @@ def _own_config_folders(argv: Sequence[str]) -> list[Path]:
     """The folders named by --config-dir, which may bring options of their own."""
     words = [word for argument in argv for word in argument.split("=", 1)]
     named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
-    return [Path(name) for name in named if Path(name).is_dir()]
+    folders = [Path(expand_home(name)) for name in named]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _optimize(argv: Sequence[str]) -> None:
@@ -59,7 +62,7 @@ def _optimize(argv: Sequence[str]) -> None:
         from openretina_cli.help_text import optimize_help
 
         width = min(shutil.get_terminal_size((80, 24)).columns, MAXIMUM_WIDTH)
-        sys.stdout.write(optimize_help([config_directory(), *_own_config_folders(argv)], width))
+        write_text(optimize_help([config_directory(), *_own_config_folders(argv)], width))
         return
     from openretina_cli.hydra_app import optimize
 
@@ -68,7 +71,7 @@ def _optimize(argv: Sequence[str]) -> None:
 
 def _models(argv: Sequence[str]) -> None:
     if _wants_help(argv):
-        sys.stdout.write(HELP)
+        write_text(HELP)
         return
     from openretina_cli.models_verb import models
 
@@ -77,9 +80,9 @@ def _models(argv: Sequence[str]) -> None:
 
 def _help_or(help_text: str, act: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     if _wants_help(argv):
-        sys.stdout.write(help_text)
+        write_text(help_text)
     else:
-        act(argv)
+        act([expand_word(word) for word in argv])
 
 
 def _validate(argv: Sequence[str]) -> None:
@@ -101,18 +104,16 @@ def _report_runs(argv: Sequence[str]) -> None:
 
 
 def _complete(argv: Sequence[str]) -> None:
-    """Answer the shell's question for completions; the script that asks knows no verbs."""
-    line = os.environ.get("COMP_LINE", "")
-    words = shlex.split(line) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
-    asks = any(argument.startswith("query=") for argument in argv)
-    if asks and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
-        sys.stdout.write("\n".join(verb for verb in ACTIONS if verb.startswith("".join(words[1:2]))) + "\n")
+    """Answers a shell's request for completions; whatever is wrong with the line, there are just no candidates."""
+    if not any(argument.startswith("query=") for argument in argv):  # to install, which Hydra knows how to
+        _optimize(argv)
         return
-    if asks and words[1] == "optimize":
-        os.environ["COMP_LINE"] = line.replace(" optimize", "", 1)
-    from openretina_cli.hydra_app import optimize
+    line, point = os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", "")
+    with redirect_stderr(io.StringIO()):  # libraries may warn
+        from openretina_cli.completion import candidates
 
-    optimize(argv)
+        found = candidates(line[: int(point)] if point.isdecimal() else line, [*ACTIONS])
+    write_text("".join(f"{name}\n" for name in found))
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -132,9 +133,9 @@ def _dispatch(argv: Sequence[str]) -> None:
     if argv[:1] in (["--version"], ["-V"]):
         from importlib.metadata import version
 
-        sys.stdout.write(f"openretina {version('openretina-cli')}\n")
+        write_text(f"openretina {version('openretina-cli')}\n")
     elif not argv or argv[0] in ("-h", "--help", "help"):
-        sys.stdout.write(HELP)
+        write_text(HELP)
     elif argv[0] in ("-sc", "--shell-completion"):
         _complete(argv)
     elif argv[0] in ACTIONS:
@@ -149,7 +150,7 @@ def _dispatch(argv: Sequence[str]) -> None:
 
 def _report(error: Exception) -> int:
     """Print an error as one line and return the exit code; an error that is nobody's mistake is raised again."""
-    from openretina_cli.console import print_error
+    from openretina_cli.terminal.console import print_error
 
     if isinstance(error, OpenRetinaError):
         print_error(str(error))
@@ -192,6 +193,7 @@ def _tame_threads() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
+@replacing_streams()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
@@ -205,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _dispatch(arguments)
     except KeyboardInterrupt:
-        from openretina_cli.console import print_error
+        from openretina_cli.terminal.console import print_error
 
         print_error("interrupted")
         return INTERRUPTED

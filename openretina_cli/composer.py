@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,17 +12,15 @@ from hydra._internal import hydra as hydra_internals
 from hydra._internal import utils as hydra_utils
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from openretina_cli.config.location import config_directory
-from openretina_cli.config.options import LISTS
-from openretina_cli.config.settings import GROUPS, Settings, read_settings
-from openretina_cli.config.values import spelt
+from openretina_cli.config.paths import PATHS, expand_home
+from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import SettingError
-from openretina_cli.sweep.template import register_resolvers
+from openretina_cli.overrides import literal, read_overrides
+from openretina_cli.sweep.template import LOCKS, register_resolvers
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "optimize"
@@ -44,51 +41,25 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.Ar
     parser.prog = "openretina optimize"
     parser.error = _refuse_flag  # type: ignore[method-assign]  # argparse prints its usage, and exits
     # intermixed: flags may stand between overrides, as in `seed=1 -m neuron=1,2`
-    return parser.parse_intermixed_args(list(argv)), parser
+    args = parser.parse_intermixed_args(list(argv))
+    sweeps = is_sweep(args)
+    args.overrides = [literal(text, sweeps) for text in args.overrides]
+    args.config_dir = args.config_dir and expand_home(args.config_dir)
+    args.config_path = args.config_path and expand_home(args.config_path)
+    return args, parser
 
 
-def _check_override(override: Override, sweeps: bool) -> None:
-    """Refuse what Hydra would let pass, or refuse without naming it.
-
-    Raises:
-        SettingError: a group is given something that is no option, or one run several values.
-    """
-    text, group = str(override.input_line), override.key_or_group
-    if not group:
-        raise SettingError(f"cannot read {text}", expected="KEY=VALUE")
-    if override.is_sweep_override():
-        if not sweeps:
-            raise SettingError(
-                f"{text} means several runs", repair=f"-m {shlex.quote(text)}, or a list in brackets for one run"
-            )
-        return
-    value = override.value()
-    if group not in GROUPS or override.is_delete() or isinstance(value, (str, dict)):
-        return
-    if group not in LISTS:
-        raise SettingError(f"{group}={spelt(value)} chooses no option", expected=f"one, such as {group}=NAME")
-    if not isinstance(value, list):
-        raise SettingError(f"{group}={spelt(value)} chooses no option", expected=f"a list, or {group}=[] for none")
+def is_sweep(args: argparse.Namespace) -> bool:
+    """Whether a command line asks for several runs."""
+    return args.multirun or any(text.replace(" ", "") == "hydra.mode=MULTIRUN" for text in args.overrides)
 
 
-def read_overrides(texts: Sequence[str], sweeps: bool) -> list[Override]:
-    """Parse overrides, and check them.
-
-    Args:
-        texts: as they were typed.
-        sweeps: whether one may stand for several runs.
+def search_path(args: argparse.Namespace) -> Any:
+    """Where Hydra looks for options: the packaged ones, and the folder of `--config-dir`.
 
     Raises:
-        SettingError: one is wrong.
-        Exception: an error of Hydra's, which `hydra_errors.explain` puts into a sentence.
+        SettingError: the folder is not there.
     """
-    overrides = OverridesParser.create().parse_overrides(list(texts))
-    for override in overrides:
-        _check_override(override, sweeps)
-    return overrides
-
-
-def _search_path(args: argparse.Namespace) -> Any:
     directory = args.config_path or str(config_directory())
     path = hydra_utils.create_automatic_config_search_path(None, None, str(Path(directory).absolute()))
     if args.config_dir is not None:
@@ -100,6 +71,19 @@ def _search_path(args: argparse.Namespace) -> Any:
     return path
 
 
+def expand_homes(config: DictConfig) -> None:
+    """Expands `~` in the paths among composed settings, in place, also before an interpolation."""
+    for path in PATHS:
+        parent, _, key = path.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        if not isinstance(node, DictConfig):
+            continue
+        value = dict(node.items_ex(resolve=False)).get(key)
+        if isinstance(value, str) and value.startswith("~"):
+            with flag_override(config, LOCKS, False):
+                node[key] = expand_home(value)
+
+
 def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMode = RunMode.RUN) -> DictConfig:
     """Compose settings, Hydra's own among them; global state of Hydra's is cleared again.
 
@@ -107,9 +91,11 @@ def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMod
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
     """
     register_resolvers()
-    hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=_search_path(args))
+    hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=search_path(args))
     try:
-        return hydra.compose_config(args.config_name or CONFIG_NAME, list(overrides), run_mode=run_mode)
+        config = hydra.compose_config(args.config_name or CONFIG_NAME, list(overrides), run_mode=run_mode)
+        expand_homes(config)
+        return config
     finally:
         GlobalHydra.instance().clear()
 

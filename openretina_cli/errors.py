@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from openretina_cli.text import LONGEST_ERROR, fitted, one_line
+
 
 class OpenRetinaError(Exception):
     """Base of every error that this package raises on purpose.
@@ -28,12 +30,11 @@ class OpenRetinaError(Exception):
         return partial(type(self), expected=self.expected, repair=self.repair), (self.problem,)
 
     def __str__(self) -> str:
-        text = self.problem
-        if self.expected:
-            text += f"; expected {self.expected}"
-        if self.repair:
-            text += f". Try: {self.repair}"
-        return " ".join(text.split())
+        """One line of at most `LONGEST_ERROR` characters, whatever a file or server put into the parts."""
+        expected = f"; expected {self.expected}" if self.expected else ""
+        repair = f". Try: {self.repair}" if self.repair else ""
+        parts = [" ".join(one_line(part).split()) for part in (self.problem, expected, repair)]
+        return "".join(fitted(parts, LONGEST_ERROR))
 
 
 class UserError(OpenRetinaError):

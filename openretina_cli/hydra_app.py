@@ -15,11 +15,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from openretina_cli.artifacts.folder import RESULT
-from openretina_cli.composer import CONFIG_NAME, compose, read_arguments, read_overrides
+from openretina_cli.composer import CONFIG_NAME, compose, is_sweep, read_arguments
 from openretina_cli.config.location import config_directory
-from openretina_cli.console import make_console
 from openretina_cli.errors import SettingError
+from openretina_cli.overrides import read_overrides
 from openretina_cli.single_run import run_single, sweep_job
+from openretina_cli.terminal.console import make_console
 
 
 def _hand_to_hydra(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def _sweep_by_hydra(
     from openretina_cli.report import write_report  # a single run does not wait for what makes sweeps
     from openretina_cli.sweep.expand import spelled_out
     from openretina_cli.sweep.run import SweepRun
-    from openretina_cli.sweep_console import SweepConsole
+    from openretina_cli.terminal.sweep import SweepConsole
 
     console = SweepConsole(make_console())
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
@@ -79,7 +80,7 @@ def _sweep_by_hydra(
 def _sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: Sequence[Override]) -> None:
     """Make a sweep ourselves, or let Hydra make it where a launcher or sweeper that is not ours was chosen."""
     from openretina_cli.sweep.run import SweepRun, is_ours  # a single run does not wait for what makes sweeps
-    from openretina_cli.sweep_console import SweepConsole
+    from openretina_cli.terminal.sweep import SweepConsole
 
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
     frame = composed([str(override.input_line) for override in overrides if _frames(override)])
@@ -100,7 +101,7 @@ def optimize(argv: Sequence[str]) -> None:
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
     """
     args, parser = read_arguments(argv)
-    sweeps = args.multirun or any(text.replace(" ", "") == "hydra.mode=MULTIRUN" for text in args.overrides)
+    sweeps = is_sweep(args)
     overrides = [] if args.shell_completion else read_overrides(args.overrides, sweeps)
     if any((args.cfg, args.info, args.hydra_help, args.shell_completion, args.resolve, args.experimental_rerun)):
         _hand_to_hydra(args, parser)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import traceback
 from pathlib import Path
 
 import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import Container
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from openretina_cli.config.location import config_directory
 from openretina_cli.config.settings import GROUPS, TOP_LEVEL, closest
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
+from openretina_cli.overrides import repair_by_quotes
 
 PACKAGES = {
     "joblib": "hydra-joblib-launcher",
@@ -24,6 +27,9 @@ PACKAGES = {
     "nevergrad": "hydra-nevergrad-sweeper",
 }
 """The packages of Hydra's own launchers and sweepers."""
+
+APPEND = re.compile(r"To append to your config use (\+.+)")
+"""The repair in Hydra's error about a key that is not there."""
 
 
 def _missing_option(error: MissingConfigException) -> SettingError:
@@ -39,17 +45,27 @@ def _missing_option(error: MissingConfigException) -> SettingError:
     return SettingError(f"{group}={option} is no option", expected=closest(option, options))
 
 
-def _unknown_key(cause: OmegaConfBaseException) -> SettingError | None:
+def _appended(error: BaseException, parent: DictConfig) -> str:
+    """The override that adds an argument to a class of the user's choice; empty for what takes no other settings."""
+    target = parent.get("_target_")
+    found = APPEND.search(str(error))  # Hydra's error alone holds the override that was typed
+    if found is None or not isinstance(target, str) or target.startswith("openretina_cli."):
+        return ""
+    return f"{shlex.quote(found[1])}, where {target} takes it"
+
+
+def _unknown_key(error: BaseException, cause: OmegaConfBaseException) -> SettingError | None:
     """What a key that is not there should have been."""
     key = str(cause.full_key or cause.key or "")
     parent = cause.parent_node
-    if not key or not isinstance(parent, Container) or not hasattr(parent, "keys"):
+    if not key or not isinstance(parent, DictConfig):
         return None
     if key in GROUPS:  # a list from which nothing is chosen is not there
         return SettingError(f"no {key} is chosen, so it has no settings", repair=f"{key}=[OPTION] first")
     # the root leaves out the groups that are empty, and holds Hydra's own settings
     names = [*TOP_LEVEL, *GROUPS] if key == str(cause.key) else [str(name) for name in parent if name != "kind"]
-    return SettingError(f"{key} is no setting", expected=closest(str(cause.key), names))
+    repair = _appended(error, parent)
+    return SettingError(f"{key} is no setting", expected=closest(str(cause.key), names), repair=repair)
 
 
 def _first_line(error: BaseException, count: int = 2) -> str:
@@ -60,7 +76,7 @@ def _first_line(error: BaseException, count: int = 2) -> str:
 
 def _composition(error: BaseException) -> SettingError:
     cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and (unknown := _unknown_key(cause)) is not None:
+    if isinstance(cause, OmegaConfBaseException) and (unknown := _unknown_key(error, cause)) is not None:
         return unknown
     return SettingError(_first_line(error))
 
@@ -93,7 +109,11 @@ def explain(error: Exception) -> OpenRetinaError | None:
             return _yaml(chained)
         chained = chained.__cause__ or chained.__context__
     if isinstance(error, OverrideParseException):
-        return SettingError(f"cannot read {error.override}", expected="KEY=VALUE, with every bracket and quote closed")
+        return SettingError(
+            f"cannot read {error.override}",
+            expected="KEY=VALUE, with every bracket and quote closed",
+            repair=repair_by_quotes(str(error.override)),
+        )
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, (ConfigCompositionException, HydraException, OmegaConfBaseException)):

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from openretina_cli.config.location import config_directory
 from openretina_cli.config.settings import closest
-from openretina_cli.console import RunConsole, make_console
 from openretina_cli.errors import SettingError
 from openretina_cli.help_text import title_of
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
+from openretina_cli.terminal.console import SafeConsole, make_console
+from openretina_cli.terminal.run import RunConsole
+from openretina_cli.terminal.tables import columns_table, facts_table
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # a list of names must not wait for torch
     from openretina_cli.models.facts import ModelFacts
@@ -56,10 +56,8 @@ def known_models() -> dict[str, Known]:
     return {path.stem: _known(path) for path in sorted((config_directory() / "model").glob("*.yaml"))}
 
 
-def _print_list(console: Console) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("model", "what it is", "files"):
-        table.add_column(column, header_style="bold", overflow="fold")
+def _print_list(console: SafeConsole) -> None:
+    table = columns_table(("model", "what it is", "files"))
     for known in known_models().values():
         table.add_row(known.name, known.title, known.whereabouts)
     console.print(table)
@@ -73,7 +71,7 @@ def _find(name: str) -> Known:
     return models[name]
 
 
-def _fetch(names: Sequence[str], console: Console) -> None:
+def _fetch(names: Sequence[str], console: SafeConsole) -> None:
     if len(names) != 1:
         raise SettingError(f"{FETCH} takes one model, not {len(names)}", repair="openretina models fetch hoefling_2024")
     known = _find(names[0])
@@ -82,23 +80,21 @@ def _fetch(names: Sequence[str], console: Console) -> None:
     shown = RunConsole(console)
     with shown.live():
         folder = fetch(known.remote, report=shown.download)
-    console.print(Text(f"{known.name} is in {folder}", overflow="fold"))
+    console.print(f"{known.name} is in {folder}", overflow="fold")
 
 
 def _group_text(facts: ModelFacts, session: str) -> str:
     counts = sorted(Counter(facts.groups.get(session, ())).items())
-    return (
-        ", ".join(f"{facts.group_names.get(group, group)} ({group}): {count}" for group, count in counts) or "unknown"
-    )
+    names = {group: one_line(str(facts.group_names.get(group, group)), 200) for group, _ in counts}
+    return ", ".join(f"{names[group]} ({group}): {count}" for group, count in counts) or "unknown"
 
 
-def _print_facts(facts: ModelFacts, console: Console) -> None:
+def _print_facts(facts: ModelFacts, console: SafeConsole) -> None:
     rate = "unknown" if facts.frame_rate is None else f"{facts.frame_rate:g} Hz"
     pixel = "unknown" if facts.pixel_size is None else f"{facts.pixel_size:g} um"
     shape = (
         f"{len(facts.channels)} channels ({', '.join(facts.channels)}) x time x {facts.height} x {facts.width} pixels"
     )
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows = [
         ("model", facts.name),
         ("source", facts.source),
@@ -108,18 +104,14 @@ def _print_facts(facts: ModelFacts, console: Console) -> None:
     rows += [("lag", f"{facts.lag} frames"), ("frame rate", rate), ("pixel size", pixel)]
     rows += [("response", f"once in {facts.response_stride} frames")] if facts.response_stride > 1 else []
     rows += [("note", facts.note)] if facts.note else []
-    for name, value in rows:
-        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
-    console.print(table)
-    sessions = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("session", "neurons", "cell-type groups"):
-        sessions.add_column(column, header_style="bold", overflow="fold")
+    console.print(facts_table(rows))
+    sessions = columns_table(("session", "neurons", "cell-type groups"))
     for session, neurons in facts.sessions.items():
-        sessions.add_row(session, f"{neurons} (0 to {neurons - 1})", _group_text(facts, session))
+        sessions.add_row(one_line(session, 200), f"{neurons} (0 to {neurons - 1})", _group_text(facts, session))
     console.print(sessions)
 
 
-def _show(name: str, overrides: Sequence[str], console: Console) -> None:
+def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
     _find(name)
     from openretina_cli.composer import compose_settings
 

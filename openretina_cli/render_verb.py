@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,17 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.later_pictures import LaterPictures, Tally, find_finished
 from openretina_cli.artifacts.pictures import Pictures
 from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.config.values import one_of, require
-from openretina_cli.console import make_console
 from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.terminal.console import SafeConsole, make_console
+from openretina_cli.terminal.progress import Bar
+from openretina_cli.text import one_line
 
 HELP = """\
 usage: openretina render DIR [DIR ...] [KEY=VALUE ...]
@@ -128,22 +127,21 @@ def read_arguments(argv: Sequence[str]) -> tuple[list[Path], Request]:
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
+def _progress(console: SafeConsole, total: int) -> Iterator[Callable[[], None]]:
     """A bar that counts runs; where there is no terminal, a line that says how many there are."""
     if not console.is_terminal:
         console.print(f"drawing the pictures of {total} run{'s' if total != 1 else ''}")
-    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("drawing", total=total)
-        yield lambda: bar.advance(task)
+    done = itertools.count(1)
+    with Bar(console, "drawing", total) as bar:
+        yield lambda: bar.move(next(done))
 
 
-def _print_tally(tally: Tally, console: Console) -> None:
+def _print_tally(tally: Tally, console: SafeConsole) -> None:
     made = f"{tally.made} picture{'s' if tally.made != 1 else ''} made"
     counts = f"{made}, {tally.there} {'were' if tally.there != 1 else 'was'} there already"
-    console.print(Text(f"{counts}, {tally.failed} could not be made", style="bold"))
+    console.print(f"{counts}, {tally.failed} could not be made", style="bold")
     for reason in tally.reasons[:MOST_REASONS]:
-        console.print(Text(reason, style="yellow", overflow="fold"))
+        console.print(one_line(reason), style="yellow", overflow="fold")
     if len(tally.reasons) > MOST_REASONS:
         console.print(f"and {len(tally.reasons) - MOST_REASONS} more")
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
-from openretina_cli.console import make_console
 from openretina_cli.errors import SettingError
 from openretina_cli.report import ReportFiles, write_report
+from openretina_cli.terminal.console import SafeConsole, make_console
+from openretina_cli.terminal.progress import Bar
 
 HELP = """\
 usage: openretina report DIR [DIR ...]
@@ -34,15 +30,6 @@ Runs that failed are listed with their error, and broken folders as unreadable.
 """
 
 
-@contextmanager
-def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar where there is a terminal."""
-    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"reading {title}", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def _check(words: Sequence[str]) -> list[Path]:
     """The folders named.
 
@@ -57,10 +44,10 @@ def _check(words: Sequence[str]) -> list[Path]:
     return [Path(word) for word in words]
 
 
-def _print_files(files: ReportFiles, console: Console) -> None:
-    console.print(Text(f"{files.runs} {'run' if files.runs == 1 else 'runs'}", style="bold"))
+def _print_files(files: ReportFiles, console: SafeConsole) -> None:
+    console.print(f"{files.runs} {'run' if files.runs == 1 else 'runs'}", style="bold")
     for path in files.paths:
-        console.print(Text(str(path), overflow="fold"))
+        console.print(str(path), overflow="fold")
 
 
 def report(argv: Sequence[str]) -> None:
@@ -71,6 +58,6 @@ def report(argv: Sequence[str]) -> None:
     """
     console = make_console()
     for folder in _check(argv):
-        with _progress(console, folder.name or str(folder)) as on_run:
-            files = write_report(folder, on_run)
+        with Bar(console, f"reading {folder.name or folder}") as bar:
+            files = write_report(folder, bar.move)
         _print_files(files, console)

@@ -13,13 +13,14 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.composer import without_hydra
+from openretina_cli.composer import expand_homes, without_hydra
 from openretina_cli.config.settings import Settings, read_settings
-from openretina_cli.console import RunConsole, make_console
 from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.sweep.failure import write_failure
 from openretina_cli.sweep.provenance import write_provenance
+from openretina_cli.terminal.console import make_console
+from openretina_cli.terminal.run import RunConsole
 
 
 def _set_output_directory(config: DictConfig, path: Path) -> None:
@@ -112,6 +113,7 @@ def sweep_job(config: DictConfig) -> float:
     Raises:
         OpenRetinaError: a mistake, or the run failed.
     """
+    expand_homes(config)
     settings = read_settings(config)
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
     result = None if settings.overwrite else folder.finished(settings.key)

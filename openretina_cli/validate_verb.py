@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
-
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.console import RunConsole, make_console
+from openretina_cli.config.paths import expand_home
 from openretina_cli.errors import SettingError
+from openretina_cli.terminal.console import SafeConsole, make_console
+from openretina_cli.terminal.progress import Stages
+from openretina_cli.terminal.run import RunConsole, print_note
+from openretina_cli.terminal.tables import columns_table
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # mistakes are told before torch is there
     import torch
@@ -26,7 +25,6 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
     from openretina_cli.validation.bench import Validation
     from openretina_cli.validation.held_out import Rescored
     from openretina_cli.validation.report import TypeSummary
-    from openretina_cli.validation.stacks import Report
 
 HELD_OUT = "--held-out"
 
@@ -59,23 +57,6 @@ scores on that one, for each in turn, and writes held_out.csv.
 """
 
 
-@contextmanager
-def _progress(console: Console) -> Iterator[Report]:
-    """A bar for the stage that is going on; where there is no terminal, a line per stage."""
-    columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
-    stages: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bar.add_task(stage, total=total)
-                if not console.is_terminal:
-                    console.print(stage)
-            bar.update(stages[stage], completed=done, visible=done < total)
-
-        yield report
-
-
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}"
 
@@ -92,18 +73,16 @@ def _summary_cells(summary: TypeSummary) -> list[str]:
     ]
 
 
-def _print_validation(rows: Sequence[Validation], console: Console) -> None:
+def _print_validation(rows: Sequence[Validation], console: SafeConsole) -> None:
     from openretina_cli.validation.report import TypeSummary, by_type
 
-    table = Table(box=None, padding=(0, 1, 0, 1))
-    table.add_column("type", header_style="bold", overflow="fold")  # long names are broken where a terminal is narrow
-    for name in ("cells", "gain", "worst", "natural", "above", "cosine", "x grey"):
-        table.add_column(name, header_style="bold", justify="right", no_wrap=True)
+    numbers = ("cells", "gain", "worst", "natural", "above", "cosine", "x grey")
+    table = columns_table(("type", *numbers), numbers)
     several = len({row.objective for row in rows}) > 1
     summaries = by_type(rows)
     for summary in summaries:
         label = f"{summary.label} ({summary.objective})" if several else summary.label
-        table.add_row(label, *_summary_cells(summary))
+        table.add_row(one_line(label, 200), *_summary_cells(summary))
     kinds = [summary.objective for summary in summaries]
     for kind in (kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1):
         whole = TypeSummary("all", kind, tuple(row for row in rows if row.objective == kind))
@@ -112,21 +91,20 @@ def _print_validation(rows: Sequence[Validation], console: Console) -> None:
     console.print("above: beats the best natural clip; x grey: response / response to grey", style="dim")
 
 
-def _print_held_out(rows: Sequence[Rescored], console: Console) -> None:
-    table = Table(box=None, padding=(0, 1, 0, 1))
-    for name in ("session", "neuron", "own members", "held out", "ratio"):
-        table.add_column(name, header_style="bold", justify="left" if name == "session" else "right")
+def _print_held_out(rows: Sequence[Rescored], console: SafeConsole) -> None:
+    numbers = ("neuron", "own members", "held out", "ratio")
+    table = columns_table(("session", *numbers), numbers)
     for row in rows:
         own, held = (sum(side) / len(side) for side in (row.own, row.held_out))
-        table.add_row(row.session, str(row.neuron), f"{own:.4g}", f"{held:.4g}", _number(row.ratio))
+        table.add_row(one_line(row.session, 200), str(row.neuron), f"{own:.4g}", f"{held:.4g}", _number(row.ratio))
     console.print(table)
     ratios = [row.ratio for row in rows]
-    console.print(Text(f"mean ratio of held out to own: {sum(ratios) / len(ratios):.3f}", style="bold"))
+    console.print(f"mean ratio of held out to own: {sum(ratios) / len(ratios):.3f}", style="bold")
 
 
-def _print_paths(paths: Sequence[Path], console: Console) -> None:
+def _print_paths(paths: Sequence[Path], console: SafeConsole) -> None:
     for path in paths:
-        console.print(Text(str(path), overflow="fold"))
+        console.print(str(path), overflow="fold")
 
 
 def _output(path: Path, overwrite: bool) -> RunFolder:
@@ -145,16 +123,15 @@ def _output(path: Path, overwrite: bool) -> RunFolder:
     return folder
 
 
-def _build(settings: Settings, console: Console) -> tuple[Retina, torch.device]:
+def _build(settings: Settings, console: SafeConsole) -> tuple[Retina, torch.device]:
     from openretina_cli.build.model import build_model, choose_device
 
     device = choose_device(settings.device)
     shown = RunConsole(console)
     with shown.live():
         retina = build_model(settings.model, settings.stimulus.frames, device, shown.download)
-    console.print(f"{retina.facts.name}  [{device}]", style="bold", markup=False)
-    if retina.facts.note:
-        console.print(Text(retina.facts.note, style="yellow"))
+    console.print(f"{one_line(retina.facts.name)}  [{device}]", style="bold")
+    print_note(retina.facts, console)
     return retina, device
 
 
@@ -162,7 +139,7 @@ def _names_neurons(overrides: Sequence[str]) -> bool:
     return any(text.replace(" ", "").startswith(("neuron=", "objective.neuron=")) for text in overrides)
 
 
-def _validate_cells(overrides: Sequence[str], console: Console) -> None:
+def _validate_cells(overrides: Sequence[str], console: SafeConsole) -> None:
     from openretina_cli.composer import compose_settings
 
     settings = compose_settings(overrides)
@@ -179,17 +156,17 @@ def _validate_cells(overrides: Sequence[str], console: Console) -> None:
     truth = Truth().to(device)
     check_twin(retina.facts, truth)
     plans = plan_cells(settings, retina, list(truth.facts.sessions), device, _names_neurons(overrides))
-    with _progress(console) as report:
+    with Stages(console) as report:
         rows = validate_stimuli(optimize_cells(plans, report), truth, report)
     _print_validation(rows, console)
     _print_paths(write_validation(rows, folder), console)
 
 
-def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console: Console) -> None:
+def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console: SafeConsole) -> None:
     places = dict(text.partition("=")[::2] for text in overrides)
     if other := [name for name in places if name not in ("out", "overwrite")]:
         raise SettingError(f"{other[0]} does not go with folders, whose runs have their own settings")
-    folder = _output(Path(places["out"]), places.get("overwrite") == "true") if "out" in places else None
+    folder = _output(Path(expand_home(places["out"])), places.get("overwrite") == "true") if "out" in places else None
     import torch
 
     from openretina_cli.validation.bench import validate_stimuli
@@ -203,14 +180,14 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
         console.print(f"{len(found) - len(runs)} runs of other models are left out", style="dim")
     truth = Truth()
     candidates = [read_candidate(run, truth, torch.device("cpu")) for run in runs]
-    with _progress(console) as report:
+    with Stages(console) as report:
         rows = validate_stimuli(candidates, truth, report)
     _print_validation(rows, console)
     if folder is not None:
         _print_paths(write_validation(rows, folder), console)
 
 
-def _held_out(overrides: Sequence[str], console: Console) -> None:
+def _held_out(overrides: Sequence[str], console: SafeConsole) -> None:
     from openretina_cli.composer import compose_settings
 
     settings = compose_settings(overrides)
@@ -223,7 +200,7 @@ def _held_out(overrides: Sequence[str], console: Console) -> None:
     session = next(iter(retina.facts.sessions))  # a published checkpoint has dozens; one is named, or the first meant
     chosen = _names_neurons(overrides)
     plan = partial(plan_cells, settings, sessions=[session], device=device, chosen=chosen)
-    with _progress(console) as report:
+    with Stages(console) as report:
         rows = rescore_held_out(retina, plan, report)
     _print_held_out(rows, console)
     _print_paths(write_held_out(rows, folder), console)

@@ -5,15 +5,10 @@ All modules are one well-behaved network, wrapped; 1 channel, 20 frames, 8 x 6 p
 
 from __future__ import annotations
 
-import csv
 import functools
-import inspect
-import random
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,16 +19,12 @@ from test_pipeline import Silent
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from openretina_cli import IncreaseObjective, NormAndRange, OptimizationStopper, SliceMeanReducer, optimize_stimulus
-from openretina_cli.artifacts.tables import write_response
-from openretina_cli.build.model import build_model
 from openretina_cli.composer import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import ModelError, OpenRetinaError, SettingError
-from openretina_cli.models.axes import AxisReader
 from openretina_cli.optimization.start import random_stimulus
 from openretina_cli.result import result_of
-from openretina_cli.solver import Solved, Solver, solve
+from openretina_cli.solver import solve
 
 CPU = torch.device("cpu")
 FRAMES, STEPS, NORM = 20, 4, 5.0
@@ -471,7 +462,8 @@ EQUAL = [
         "list of targets",
         "CoreReadout",
         f"+model.module.core={{_target_: {__name__}.Plain}}",
-        "+model.module.heads=[{_target_: torch.nn.Identity},{_target_: torch.nn.Sequential,_args_: [{_target_: torch.nn.ReLU}]}]",
+        "+model.module.heads=[{_target_: torch.nn.Identity},"
+        "{_target_: torch.nn.Sequential,_args_: [{_target_: torch.nn.ReLU}]}]",
     ),
     equal("beside a broken neuron", "BrokenNeuron"),
 ]

@@ -10,15 +10,16 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 
 FLOORS = {
+    "text": 0,
     "errors": 0,
     "web_address": 1,
-    "streams": 0,
     "config": 1,
     "store": 1,
     "models": 1,
     "optimization": 1,
     "artifacts": 1,
     "simulation": 1,
+    "terminal": 1,
     "build": 2,
     "solver": 2,
     "result": 2,
@@ -27,11 +28,10 @@ FLOORS = {
     "validation": 2,
     "report": 2,
     "sweep": 3,
-    "console": 3,
-    "sweep_console": 3,
     "help_text": 4,
     "shortage": 4,
     "hydra_errors": 4,
+    "overrides": 4,
     "composer": 4,
     "single_run": 4,
     "hydra_app": 4,
@@ -39,6 +39,7 @@ FLOORS = {
     "validate_verb": 4,
     "render_verb": 4,
     "report_verb": 4,
+    "completion": 4,
     "cli": 5,
     "__main__": 6,
 }
@@ -57,12 +58,19 @@ NEIGHBOURS = {
     ("pipeline", "result"),
     ("pipeline", "solver"),
     ("validation", "build"),
-    ("sweep_console", "console"),
+    ("errors", "text"),
+    ("simulation", "terminal"),
+    ("composer", "overrides"),
+    ("hydra_app", "overrides"),
+    ("hydra_errors", "overrides"),
     ("single_run", "composer"),
     ("hydra_app", "composer"),
     ("hydra_app", "single_run"),
     ("validate_verb", "composer"),
     ("validate_verb", "help_text"),
+    ("completion", "composer"),
+    ("completion", "models_verb"),
+    ("completion", "render_verb"),
     ("models_verb", "composer"),
     ("models_verb", "help_text"),
 }
@@ -70,21 +78,23 @@ NEIGHBOURS = {
 
 WITHOUT_TORCH = [
     "cli",
+    "completion",
     "composer",
     "config",
-    "console",
     "drawing",
     "errors",
     "help_text",
     "hydra_app",
     "hydra_errors",
     "models_verb",
+    "overrides",
     "render_verb",
     "report",
     "report_verb",
     "single_run",
     "store",
-    "sweep_console",
+    "terminal",
+    "text",
     "validate_verb",
 ]
 """What answers help and mistakes."""
@@ -134,9 +144,14 @@ def test_imports_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_console_prints(path: Path) -> None:
+def test_only_the_terminal_prints(path: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+def test_only_the_terminal_imports_rich() -> None:
+    users = {room(path) for path in FILES for module in imports(path) if module.split(".")[0] == "rich"}
+    assert users == {"terminal"}
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.text import one_line
+
 Scale = Literal["symmetric", "joint", "unit"]
 Light = tuple[float, float, float]
 
@@ -27,6 +29,9 @@ KNOWN: dict[str, tuple[str, Light]] = {
     "grey": ("#404040", WHITE),
     "gray": ("#404040", WHITE),
 }
+
+LONGEST_CHANNEL = 22
+"""Characters of a channel's name that fit beside its axes."""
 
 # For channels that no one has named, and for several responses: told apart also by colour-blind readers
 # (after Okabe and Ito, https://jfly.uni-koeln.de/color/), without colours that a known channel has.
@@ -69,7 +74,8 @@ def channel_looks(names: Sequence[str]) -> tuple[ChannelLook, ...]:
         lights = [GREEN, VIOLET] if len(names) == 2 else [RED, GREEN, BLUE]
     else:
         lights = [light or _bright(line) for light, line in zip(known, lines, strict=True)]
-    return tuple(ChannelLook(*look) for look in zip(names, lines, lights, strict=True))
+    shown = [one_line(name, LONGEST_CHANNEL) for name in names]
+    return tuple(ChannelLook(*look) for look in zip(shown, lines, lights, strict=True))
 
 
 def distinct_colors() -> Iterator[str]:

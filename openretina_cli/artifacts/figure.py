@@ -52,6 +52,7 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.5,
     "pdf.fonttype": 42,  # text in a PDF stays text
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar in a name is a dollar, and begins no formula
     "svg.hashsalt": "openretina",  # the same figure gives the same ids
 }
 

@@ -54,7 +54,7 @@ class Page:
         air = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches around every panel
         self.figure: Figure = Figure(figsize=layout.size, dpi=layout.dpi, layout=air)
         self._canvas: Any = FigureCanvasAgg(self.figure)
-        self._title = self.figure.suptitle(" ", x=0.012, ha="left", fontsize=13, fontweight="bold", parse_math=False)
+        self._title = self.figure.suptitle(" ", x=0.012, ha="left", fontsize=13, fontweight="bold")
         self._facts = self.figure.supxlabel(layout.facts, x=0.012, ha="left", fontsize=8, color=FRAME_COLOR)
         if layout.is_still:
             self._make_still()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.text import csv_text
 
 
 def write_stimulus(stimulus: NDArray[np.float32], path: Path) -> None:
@@ -28,31 +28,24 @@ def write_stimulus(stimulus: NDArray[np.float32], path: Path) -> None:
     path.write_bytes(content.getvalue())
 
 
-def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    path.write_text(text.getvalue(), encoding="utf-8")
-
-
 def write_history(steps: Sequence[Any], path: Path) -> None:
     """Write a row per measured stimulus; the fields of the step records are the columns, an unmeasured one is empty."""
     names = [field.name for field in dataclasses.fields(steps[0])]
     rows = ([getattr(step, name) for name in names] for step in steps)
-    _write_rows(path, names, (["" if isinstance(v, float) and math.isnan(v) else v for v in row] for row in rows))
+    cells = (["" if isinstance(v, float) and math.isnan(v) else v for v in row] for row in rows)
+    path.write_text(csv_text([names, *cells]), encoding="utf-8")
 
 
 def write_response(view: RunView, path: Path) -> None:
     """Write a row per response frame: its stimulus frame, its time in s where the frame rate is known, the traces."""
     times = [] if view.frame_rate is None else ["time_s"]
-    header = ["response_frame", "stimulus_frame", *times, *(name.replace(" ", "_") for name in view.trace_names)]
-    rows = []
+    traces = [name.replace(" ", "_") for name in view.trace_names]
+    rows: list[list[object]] = [["response_frame", "stimulus_frame", *times, *traces]]
     for index, values in enumerate(view.response.tolist()):
         frame = index + view.lag
         seconds = [] if view.frame_rate is None else [f"{frame / view.frame_rate:.6f}"]
         rows.append([index, frame, *seconds, *values])
-    _write_rows(path, header, rows)
+    path.write_text(csv_text(rows), encoding="utf-8")
 
 
 def write_result(result: Mapping[str, Any], path: Path) -> None:

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.text import one_line
+
+LONGEST_TITLE = 500
+"""Characters of a title, of which a figure has room for a few lines."""
+
 
 @dataclass(frozen=True)
 class RunView:
@@ -33,6 +38,12 @@ class RunView:
     frame_rate: float | None
     pixel_size: float | None
     title: str
+
+    def __post_init__(self) -> None:
+        """Makes the names safe to draw, whatever file they come from."""
+        object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
+        object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
+        object.__setattr__(self, "title", one_line(self.title, LONGEST_TITLE))
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:

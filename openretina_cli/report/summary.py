@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 
 from openretina_cli.report.run import ChannelNumbers, Run
+from openretina_cli.text import csv_text
 
 OWN_COLUMNS = ("session", "neuron", "seed", "group")
 """Settings that the table has columns for anyway."""
@@ -15,14 +14,8 @@ OWN_COLUMNS = ("session", "neuron", "seed", "group")
 def summary_csv(runs: Sequence[Run]) -> str:
     """The table as text; a value that is not known is empty, and several in one cell are parted by " | "."""
     varying, channels = differing_settings(runs), channels_of(runs)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for index, run in enumerate(runs):
-        row = dict(_cells(run, varying, channels))
-        if index == 0:
-            writer.writerow(row)
-        writer.writerow(row.values())
-    return text.getvalue()
+    rows = [dict(_cells(run, varying, channels)) for run in runs]
+    return csv_text([list(row) for row in rows[:1]] + [list(row.values()) for row in rows])
 
 
 def channels_of(runs: Sequence[Run]) -> list[str]:

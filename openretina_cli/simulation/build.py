@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from torch import Tensor
 
 from openretina_cli.models.directory import load_ensemble
@@ -25,6 +23,12 @@ from openretina_cli.simulation.evaluation import by_type, held_out_correlations
 from openretina_cli.simulation.recording import TEST_SEED, TRAINING_SEED, VALIDATION_SEED, Recording, record
 from openretina_cli.simulation.retina import SESSIONS, SimulatedRetina
 from openretina_cli.simulation.training import Report, Schedule, train_member
+from openretina_cli.terminal.console import SafeConsole, make_console
+from openretina_cli.terminal.progress import Bar
+from openretina_cli.terminal.tables import columns_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SEEDS = (0, 1000, 2000, 3000, 4000)
 """Those of the published ensemble."""
@@ -35,7 +39,7 @@ SHIPPED = Path(__file__).parents[1] / "simulated_retina"
 """Where the package keeps the checkpoint."""
 
 
-def build(output: Path, work: Path, schedule: Schedule, console: Console) -> None:
+def build(output: Path, work: Path, schedule: Schedule, console: SafeConsole) -> None:
     """Train the members one after another and write each as soon as it is ready.
 
     Args:
@@ -49,26 +53,21 @@ def build(output: Path, work: Path, schedule: Schedule, console: Console) -> Non
         retina = SimulatedRetina()
         recording = record(retina, schedule.clips, TRAINING_SEED, schedule.artificial)
         held_out = record(retina, VALIDATION_CLIPS, VALIDATION_SEED)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     info = data_info(retina, recording, schedule)
-    with Progress(*columns, console=console) as progress:
-        report = reporter(progress)
-        for seed in SEEDS:
-            twin = train_member(seed, recording, held_out, schedule, work, report)
-            write_member(output, seed, twin, info)
+    for seed in SEEDS:
+        with Bar(console, f"seed {seed}", schedule.epochs) as bar:
+            twin = train_member(seed, recording, held_out, schedule, work, reporter(bar, console))
+        write_member(output, seed, twin, info)
 
 
-def reporter(progress: Progress) -> Report:
-    """Show every member's training as a bar; where there is no terminal, as a line per epoch."""
-    bars: dict[int, TaskID] = {}
+def reporter(bar: Bar, console: SafeConsole) -> Report:
+    """Shows a member's training as a bar; where there is no terminal, as a line per epoch."""
 
     def report(seed: int, epoch: int, epochs: int, loss: float, correlation: float) -> None:
-        text = f"seed {seed}: loss {loss:.4f}, held-out correlation {correlation:.4f}"
-        if seed not in bars:
-            bars[seed] = progress.add_task(text, total=epochs)
-        progress.update(bars[seed], completed=epoch, description=text)
-        if not progress.console.is_terminal:
-            progress.console.print(f"{text}, epoch {epoch} of {epochs}")
+        text = f"loss {loss:.4f}, held-out correlation {correlation:.4f}"
+        bar.move(epoch, epochs, note=text)
+        if not console.is_terminal:
+            console.print(f"seed {seed}: {text}, epoch {epoch} of {epochs}")
 
     return report
 
@@ -82,11 +81,8 @@ def tables(ensemble: EnsembleModel, retina: SimulatedRetina, recording: Recordin
 def table(session: str, found: Sequence[Tensor], groups: Sequence[int]) -> Table:
     """One session's table; `found` has the correlations `(neuron,)` of each member, and of the ensemble last."""
     title = f"{session}: held-out correlation with the noiseless truth, by member, of the ensemble, of its worst cell"
-    # narrow enough for a terminal of 80 columns
-    grid = Table(title=title, box=None, padding=(0, 1, 0, 0))
-    members = [f"{index}" for index in range(len(found) - 1)]
-    for name in ("group", "type", *members, "ensemble", "worst"):
-        grid.add_column(name, justify="left" if name == "type" else "right", no_wrap=True)
+    numbers = ("group", *(f"{index}" for index in range(len(found) - 1)), "ensemble", "worst")
+    grid = columns_table((numbers[0], "type", *numbers[1:]), numbers, title)
     split = [by_type(values, groups) for values in found]
     for group in split[-1]:
         rows = [values[group] for values in split]
@@ -109,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--float32", action="store_true", help="do without bfloat16, for processors that lack it")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
-    console = Console()
+    console = make_console()
     schedule = Schedule(epochs=chosen.epochs, bfloat16=not chosen.float32)
     build(chosen.output, chosen.work, schedule, console)
     retina = SimulatedRetina()

@@ -15,9 +15,8 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from openretina_cli.config.settings import Settings, plain_settings, read_settings, settings_key
 from openretina_cli.sweep.expand import VARIED, Assignment, Request
 from openretina_cli.sweep.uninterrupted import uninterrupted
+from openretina_cli.text import folder_name
 
-LONGEST_NAME = 100
-"""Bytes of a run's folder name, of the 255 that file systems take."""
 FIRST = ("session", "neuron", "seed")
 """What tells runs apart comes first in their names, which may be cut."""
 LOCKS = ["struct", "readonly"]
@@ -48,11 +47,10 @@ def short(name: str) -> str:
     """
     items = sorted(_items(name), key=_rank)
     told = [re.sub(r"=.*[/\\](?=[^/\\])", "=", item) for item in items]
-    safe = re.sub(r"[/\\\s]+", "-", ",".join(told)) or "run"
-    if safe == (",".join(items) or "run") and len(safe.encode()) <= LONGEST_NAME:
+    safe = folder_name(",".join(told))
+    if safe == (",".join(items) or "run"):
         return safe
-    cut = safe.encode()[:LONGEST_NAME].decode(errors="ignore")
-    return f"{cut}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def register_resolvers() -> None:

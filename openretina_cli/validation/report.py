@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.errors import ArtifactError
+from openretina_cli.text import csv_text
 from openretina_cli.validation.bench import Validation
 from openretina_cli.validation.figure import write_figure
 from openretina_cli.validation.held_out import Rescored
@@ -69,14 +68,6 @@ def by_type(rows: Sequence[Validation]) -> list[TypeSummary]:
     ]
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def _cell(value: object) -> object:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
@@ -86,7 +77,7 @@ def _cell(value: object) -> object:
 def validation_csv(rows: Sequence[Validation]) -> str:
     """A line per stimulus; a value that means nothing is empty."""
     names = [field.name for field in fields(Validation)]
-    return _csv(names, ([_cell(getattr(row, name)) for name in names] for row in rows))
+    return csv_text([names, *([_cell(getattr(row, name)) for name in names] for row in rows)])
 
 
 def held_out_csv(rows: Sequence[Rescored]) -> str:
@@ -94,7 +85,7 @@ def held_out_csv(rows: Sequence[Rescored]) -> str:
     members = range(len(rows[0].own))
     header = ["session", "neuron", "ratio", *(f"{side}_{m}" for side in ("own", "held_out") for m in members)]
     lines = [[row.session, row.neuron, row.ratio, *row.own, *row.held_out] for row in rows]
-    return _csv(header, ([_cell(value) for value in line] for line in lines))
+    return csv_text([header, *([_cell(value) for value in line] for line in lines)])
 
 
 def write_validation(rows: Sequence[Validation], folder: RunFolder) -> list[Path]:

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
-from openretina_cli.console import RunConsole
+from openretina_cli.terminal.console import SafeConsole
+from openretina_cli.terminal.progress import Bar
+from openretina_cli.terminal.run import RunConsole, print_note
+from openretina_cli.terminal.tables import facts_table
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.models.facts import ModelFacts
@@ -27,17 +28,6 @@ MOST_FAILURES = 5
 """Failures that are listed; the table in the folder has all."""
 
 
-class _Rate(ProgressColumn):
-    """Runs per second, and the time left."""
-
-    def render(self, task: Task) -> Text:
-        if not task.speed or task.remaining is None:
-            return Text("")
-        minutes, seconds = divmod(int(task.remaining / task.speed), 60)
-        hours, minutes = divmod(minutes, 60)
-        return Text(f"{task.speed:.3g} runs/s, {hours:d}:{minutes:02d}:{seconds:02d} left", style="cyan")
-
-
 class SweepConsole:
     """Shows a sweep.
 
@@ -45,11 +35,10 @@ class SweepConsole:
         console: where to show it.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: SafeConsole) -> None:
         self.console = console
         self._loading = RunConsole(console)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar: Bar | None = None
         self._directory = Path()
         self._total = self._before = self._done = self._failed = 0
         self._begun = False
@@ -86,13 +75,12 @@ class SweepConsole:
         if standing.changed:
             parts.append(f"{standing.changed} made again, as their settings changed")
         self.console.print(Text.assemble(("sweep ", "bold"), ", ".join(parts)))
-        if left and self.console.is_terminal:
-            columns = (BarColumn(30), MofNCompleteColumn(), _Rate(), TextColumn("{task.description}"))
-            self._start(Progress(*columns, console=self.console, transient=True), self._total, self._before)
+        if left:
+            self._bar = Bar(self.console, "", self._total, self._before, unit="runs")
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(one_line(text), soft_wrap=True)
 
     def download(self, file: str, done: int, total: int | None, index: int, count: int, /) -> None:
         """Show how a download goes on."""
@@ -103,9 +91,10 @@ class SweepConsole:
         del titles, iterations
         if not self._begun:
             sessions = "1 session" if len(facts.sessions) == 1 else f"{len(facts.sessions)} sessions"
-            self.console.print(Text.assemble(("model ", "bold"), f"{facts.name}, {sessions}", (f"  [{device}]", "dim")))
-            if facts.note:
-                self.console.print(Text(facts.note, style="yellow"))
+            self.console.print(
+                Text.assemble(("model ", "bold"), f"{one_line(facts.name)}, {sessions}", (f"  [{device}]", "dim"))
+            )
+            print_note(facts, self.console)
         self._begun = True
 
     def step(self, run: int, step: Step) -> None:
@@ -124,7 +113,9 @@ class SweepConsole:
         """Count a failed run, and tell the first ones."""
         self._failed += 1
         if self._failed <= MOST_FAILURES:
-            self.console.print(Text.assemble(("failed ", "red"), f"{job.folder.name}: {reason}"), soft_wrap=True)
+            self.console.print(
+                Text.assemble(("failed ", "red"), one_line(f"{job.folder.name}: {reason}")), soft_wrap=True
+            )
         self._moved()
 
     def warned(self, job: Job, reason: str) -> None:
@@ -136,46 +127,32 @@ class SweepConsole:
         """Show how the report goes on."""
         if done == 1:
             self._stop()
-        if self.console.is_terminal and total >= LINES:
-            if self._progress is None:
-                columns = (TextColumn("report"), BarColumn(30), MofNCompleteColumn())
-                self._start(Progress(*columns, console=self.console, transient=True), total, 0)
-            self._update(done, "")
+        if total >= LINES:
+            self._bar = self._bar or Bar(self.console, "report", total)
+            self._bar.move(done)
 
     def closed(self, files: ReportFiles) -> None:
         """Print what came out."""
         self._stop()
         self._total = 0  # nothing is left to go on with
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         failed = f", {self._failed} failed" if self._failed else ""
-        table.add_row(Text("runs", style="dim"), Text(f"{files.runs}{failed}"))
+        rows = [("runs", f"{files.runs}{failed}")]
         if self._missing:
             more = f" (and {len(self._missing) - 1} more)" if len(self._missing) > 1 else ""
             again = f"{self._missing[0]}{more}. Try again: openretina render {files.page.parent}"
-            table.add_row(Text("warning", style="yellow"), Text(again, overflow="fold"))
-        table.add_row(Text("table", style="dim"), Text(str(files.summary), overflow="fold"))
-        table.add_row(Text("page", style="dim"), Text(str(files.page), overflow="fold"))
-        table.add_row(Text("folder", style="dim"), Text(str(files.page.parent), overflow="fold", style="bold"))
-        self.console.print(table)
+            rows.append(("warning", again))
+        rows += [("table", str(files.summary)), ("page", str(files.page)), ("folder", str(files.page.parent))]
+        self.console.print(facts_table(rows))
 
     def _moved(self) -> None:
         left, count = self._total - self._before, self._done + self._failed
         failed = f"{self._failed} failed" if self._failed else ""
-        if self._progress is not None:
-            self._update(self._before + count, failed)
-        elif not self.console.is_terminal and count * LINES // left > (count - 1) * LINES // left:
+        if self._bar is not None:
+            self._bar.move(self._before + count, note=failed)
+        if not self.console.is_terminal and count * LINES // left > (count - 1) * LINES // left:
             self.console.print(f"{self._before + count} of {self._total} runs{', ' if failed else ''}{failed}")
 
-    def _start(self, progress: Progress, total: int, completed: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=total, completed=completed)
-        progress.start()
-
-    def _update(self, completed: int, description: str) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=completed, description=description)
-
     def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-        self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None

@@ -1,0 +1,18 @@
+"""Settings that are paths: which they are, and `~` in them."""
+
+from __future__ import annotations
+
+import os
+
+PATHS = ("out", "model.path", "model.weights", "stimulus.file", "hydra.run.dir", "hydra.sweep.dir")
+"""Settings whose value is a file or folder, and is taken as it was typed."""
+
+
+def expand_home(path: str) -> str:
+    """Puts the user's home folder in the place of a leading `~`, as shells do where nothing stands before it."""
+    return os.path.expanduser(path)
+
+
+def expand_word(word: str) -> str:
+    """Expands a word of a command line that is a path; others, such as Hydra's deletion `~seed`, stay as they are."""
+    return expand_home(word) if word == "~" or word.startswith("~/") else word
