@@ -16,7 +16,7 @@ from rich.text import Text
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.console import RunConsole, make_console
-from openretina_cli.errors import SettingError
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 
 if TYPE_CHECKING:  # mistakes are told before torch is there
     import torch
@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
     from openretina_cli.validation.stacks import Report
 
 HELD_OUT = "--held-out"
+MOST_REASONS = 20
+"""Lines of reasons; those of a broken sweep are much alike."""
 
 HELP = """\
 usage: openretina validate [KEY=VALUE ...]
@@ -39,6 +41,7 @@ Judge optimised stimuli by what they are for.
 
 The bundled model is a twin of a simulated retina, whose true responses are
 known for every stimulus. Stimuli found on the twin are played to it.
+No class that a folder names is imported: runs of such classes are refused.
 
   openretina validate                        every cell of both sessions
   openretina validate neuron=0..9 stimulus.norm=30 out=outputs/check
@@ -194,20 +197,39 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
 
     from openretina_cli.validation.bench import validate_stimuli
     from openretina_cli.validation.report import write_validation
-    from openretina_cli.validation.run_folders import find_runs, of_simulation, read_candidate
+    from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
     from openretina_cli.validation.truth import Truth
 
-    found = find_runs([Path(name) for name in folders])
-    runs = of_simulation(found)
-    if len(runs) < len(found):
-        console.print(f"{len(found) - len(runs)} runs of other models are left out", style="dim")
-    truth = Truth()
-    candidates = [read_candidate(run, truth, torch.device("cpu")) for run in runs]
+    results, errors = read_results([Path(name) for name in folders])
+    runs = of_simulation(results) if results else []
+    if len(runs) < len(results):
+        console.print(f"{len(results) - len(runs)} runs of other models are left out", style="dim")
+    truth, candidates = Truth(), []
+    for run in runs:
+        try:
+            candidates.append(read_candidate(run, truth, torch.device("cpu")))
+        except OpenRetinaError as error:
+            errors.append(error)
+    if not candidates:
+        raise errors[0]
     with _progress(console) as report:
         rows = validate_stimuli(candidates, truth, report)
     _print_validation(rows, console)
     if folder is not None:
         _print_paths(write_validation(rows, folder), console)
+    _tell_refused(errors, len(candidates), console)
+
+
+def _tell_refused(errors: Sequence[OpenRetinaError], judged: int, console: Console) -> None:
+    """Print why runs were not judged, a line each.
+
+    Raises:
+        ArtifactError: there are such runs.
+    """
+    for error in errors[:MOST_REASONS]:
+        console.print(Text(str(error), style="yellow", overflow="fold"))
+    if errors:
+        raise ArtifactError(f"{len(errors)} of {len(errors) + judged} runs could not be judged")
 
 
 def _held_out(overrides: Sequence[str], console: Console) -> None:

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 FLOORS = {
     "errors": 0,
     "config": 1,
+    "store": 1,
     "models": 1,
     "optimization": 1,
     "artifacts": 1,
@@ -40,6 +41,7 @@ FLOORS = {
 """The floor of every room; a room may import from lower floors only."""
 
 NEIGHBOURS = {
+    ("artifacts", "store"),  # pictures are drawn from a run's folder, and its files have one owner of their names
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
     ("solver", "build"),
     ("result", "build"),
@@ -72,6 +74,7 @@ WITHOUT_TORCH = [
     "report",
     "report_verb",
     "single_run",
+    "store",
     "sweep_console",
     "validate_verb",
 ]

@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from openretina_cli.report.run import ChannelNumbers, Run
+from openretina_cli.report.run import Run
+from openretina_cli.store.result import ChannelNumbers
 
 OWN_COLUMNS = ("session", "neuron", "seed", "group")
 """Settings that the table has columns for anyway."""
