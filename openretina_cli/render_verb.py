@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ def render(argv: Sequence[str]) -> None:
     console = make_console()
     runs = find_finished(folders)
     workers = 0 if request.workers is None and len(runs) == 1 else request.workers
-    with _progress(console, len(runs)) as advance, Renderer(workers) as renderer:
+    with _progress(console, len(runs)) as advance, Renderer(workers) as renderer, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries warn of letters that no font has and of numbers that overflow
         later = LaterPictures(request.pictures, request.overwrite, renderer, advance)
         later.draw(runs)
     tally = later.tally

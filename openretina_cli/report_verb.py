@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,7 @@ def report(argv: Sequence[str]) -> None:
     """
     console = make_console()
     for folder in _check(argv):
-        with _progress(console, folder.name or str(folder)) as on_run:
+        with _progress(console, folder.name or str(folder)) as on_run, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy warns of numbers that overflow
             files = write_report(folder, on_run)
         _print_files(files, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -212,7 +213,8 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
             errors.append(error)
     if not candidates:
         raise errors[0]
-    with _progress(console) as report:
+    with _progress(console) as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns of numbers that overflow
         rows = validate_stimuli(candidates, truth, report)
     _print_validation(rows, console)
     if folder is not None:
