@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -205,7 +205,7 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
     runs = of_simulation(results) if results else []
     if len(runs) < len(results):
         console.print(f"{len(results) - len(runs)} runs of other models are left out", style="dim")
-    truth, candidates = Truth(), []
+    truth, candidates = cache(Truth), []  # calibrating the simulation takes 3 s, which runs that are refused need not
     for run in runs:
         try:
             candidates.append(read_candidate(run, truth, torch.device("cpu")))
@@ -215,7 +215,7 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
         raise errors[0]
     with _progress(console) as report, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy warns of numbers that overflow
-        rows = validate_stimuli(candidates, truth, report)
+        rows = validate_stimuli(candidates, truth(), report)
     _print_validation(rows, console)
     if folder is not None:
         _print_paths(write_validation(rows, folder), console)

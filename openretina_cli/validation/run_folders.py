@@ -7,7 +7,7 @@ nothing is left to resolve.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,8 +159,13 @@ def _check_shape(stimulus: torch.Tensor, plan: Plan, what: object) -> None:
         raise SettingError(f"{what} holds NaN or infinity", expected="finite values")
 
 
-def read_candidate(result: Result, truth: Truth, device: torch.device) -> Candidate:
+def read_candidate(result: Result, truth: Callable[[], Truth], device: torch.device) -> Candidate:
     """A run's stimulus and its problem, planned on the truth, which has the twin's sessions and cells.
+
+    Args:
+        result: the record of the run.
+        truth: makes the truth, once the files of the run are known to be sound.
+        device: where to compute.
 
     Raises:
         OpenRetinaError: a file of it is missing or broken, it was made with centred readouts or by a class of the
@@ -170,7 +175,7 @@ def read_candidate(result: Result, truth: Truth, device: torch.device) -> Candid
     settings = read_settings_of(result)
     check_places(settings, str(folder))
     stimulus = torch.from_numpy(read_stimulus(folder)).to(device)
-    plan = _planned(settings, truth, device, folder)
+    plan = _planned(settings, truth(), device, folder)
     _check_shape(stimulus, plan, folder / STIMULUS)
     return Candidate(plan, stimulus, result.final, str(folder))
 
