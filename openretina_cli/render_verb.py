@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.artifacts.later_pictures import LaterPictures, Tally, find_finished
+from openretina_cli.artifacts.later_pictures import LaterPictures, Tally
 from openretina_cli.artifacts.pictures import Pictures
 from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.config.values import one_of, require
 from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.store.finder import find_finished
+from openretina_cli.store.reader import read_result
+from openretina_cli.store.values import below
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.text import one_line
@@ -39,7 +42,7 @@ is the same as one made by openretina optimize at once.
   workers=2             processes that draw; by default one per core, at most 8
   overwrite=false       whether pictures that are there are made anew
 
-Unless they are given, video_scale and dpi are those of each run.
+Unless they are given, video_scale and dpi (up to 300) are those of each run.
 """
 
 MOST_WORKERS = 256
@@ -51,6 +54,8 @@ FORMATS = ("png", "pdf", "svg")
 SCALES = ("symmetric", "joint")
 DPI = range(20, 1201)
 USUAL_DPI = 160
+FINEST_OWN = 300
+"""Dots per inch that a run's own settings can ask for: 1200 take a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,19 @@ class Request:
 
     def pictures(self, folder: Path) -> Pictures:
         """The pictures of a run that are asked for."""
-        settings = (RunFolder(folder).result or {}).get("settings")
-        own = settings.get("output") if isinstance(settings, dict) else None
-        dpi, scale = (own.get(key) if isinstance(own, dict) else None for key in ("dpi", "video_scale"))
-        usual_dpi = dpi if type(dpi) is int and dpi in DPI else USUAL_DPI
-        usual_scale = scale if scale in SCALES else SCALES[0]
+        dpi, scale = self._own(folder)
+        usual_dpi = min(dpi, FINEST_OWN) if type(dpi) is int and dpi in DPI else USUAL_DPI
+        usual_scale = scale if isinstance(scale, str) and scale in SCALES else SCALES[0]
         return Pictures(self.video, self.video_scale or usual_scale, self.figure, self.dpi or usual_dpi)
+
+    @staticmethod
+    def _own(folder: Path) -> tuple[object, object]:
+        """The dpi and the video_scale that a run states, whatever they are."""
+        try:
+            settings = read_result(folder).settings
+        except ArtifactError:  # told when the pictures are drawn
+            return None, None
+        return below(settings, "output.dpi"), below(settings, "output.video_scale")
 
 
 def _truth(name: str, text: str) -> bool:
@@ -157,7 +169,8 @@ def render(argv: Sequence[str]) -> None:
     console = make_console()
     runs = find_finished(folders)
     workers = 0 if request.workers is None and len(runs) == 1 else request.workers
-    with _progress(console, len(runs)) as advance, Renderer(workers) as renderer:
+    with _progress(console, len(runs)) as advance, Renderer(workers) as renderer, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries warn of letters that no font has and of numbers that overflow
         later = LaterPictures(request.pictures, request.overwrite, renderer, advance)
         later.draw(runs)
     tally = later.tally

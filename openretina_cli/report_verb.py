@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def report(argv: Sequence[str]) -> None:
     """
     console = make_console()
     for folder in _check(argv):
-        with Bar(console, f"reading {folder.name or folder}") as bar:
+        with Bar(console, f"reading {folder.name or folder}") as bar, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy warns of numbers that overflow
             files = write_report(folder, bar.move)
         _print_files(files, console)

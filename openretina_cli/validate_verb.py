@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.paths import expand_home
-from openretina_cli.errors import SettingError
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Stages
 from openretina_cli.terminal.run import RunConsole, print_note
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
     from openretina_cli.validation.report import TypeSummary
 
 HELD_OUT = "--held-out"
+MOST_REASONS = 20
+"""Lines of reasons; those of a broken sweep are much alike."""
 
 HELP = """\
 usage: openretina validate [KEY=VALUE ...]
@@ -37,6 +40,7 @@ Judge optimised stimuli by what they are for.
 
 The bundled model is a twin of a simulated retina, whose true responses are
 known for every stimulus. Stimuli found on the twin are played to it.
+No class that a folder names is imported: runs of such classes are refused.
 
   openretina validate                        every cell of both sessions
   openretina validate neuron=0..9 stimulus.norm=30 out=outputs/check
@@ -171,20 +175,40 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
 
     from openretina_cli.validation.bench import validate_stimuli
     from openretina_cli.validation.report import write_validation
-    from openretina_cli.validation.run_folders import find_runs, of_simulation, read_candidate
+    from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
     from openretina_cli.validation.truth import Truth
 
-    found = find_runs([Path(name) for name in folders])
-    runs = of_simulation(found)
-    if len(runs) < len(found):
-        console.print(f"{len(found) - len(runs)} runs of other models are left out", style="dim")
-    truth = Truth()
-    candidates = [read_candidate(run, truth, torch.device("cpu")) for run in runs]
-    with Stages(console) as report:
-        rows = validate_stimuli(candidates, truth, report)
+    results, errors = read_results([Path(name) for name in folders])
+    runs = of_simulation(results) if results else []
+    if len(runs) < len(results):
+        console.print(f"{len(results) - len(runs)} runs of other models are left out", style="dim")
+    truth, candidates = cache(Truth), []  # calibrating the simulation takes 3 s, which runs that are refused need not
+    for run in runs:
+        try:
+            candidates.append(read_candidate(run, truth, torch.device("cpu")))
+        except OpenRetinaError as error:
+            errors.append(error)
+    if not candidates:
+        raise errors[0]
+    with Stages(console) as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns of numbers that overflow
+        rows = validate_stimuli(candidates, truth(), report)
     _print_validation(rows, console)
     if folder is not None:
         _print_paths(write_validation(rows, folder), console)
+    _tell_refused(errors, len(candidates), console)
+
+
+def _tell_refused(errors: Sequence[OpenRetinaError], judged: int, console: SafeConsole) -> None:
+    """Print why runs were not judged, a line each.
+
+    Raises:
+        ArtifactError: there are such runs.
+    """
+    for error in errors[:MOST_REASONS]:
+        console.print(one_line(str(error)), style="yellow", overflow="fold")
+    if errors:
+        raise ArtifactError(f"{len(errors)} of {len(errors) + judged} runs could not be judged")
 
 
 def _held_out(overrides: Sequence[str], console: SafeConsole) -> None:

@@ -18,9 +18,9 @@ import torch
 
 from openretina_cli.artifacts.decomposition import amplitude_spectrum, decompose
 from openretina_cli.artifacts.description import describe_stimulus
-from openretina_cli.artifacts.stimulus_file import read_stimulus_file
 from openretina_cli.artifacts.tables import write_stimulus
 from openretina_cli.errors import ArtifactError
+from openretina_cli.store.stimulus_file import read_stimulus_file
 
 SHAPE = (2, 5, 4, 3)
 NUMBERS = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
@@ -201,7 +201,7 @@ def test_the_byte_order_is_that_of_the_file(saved: Path) -> None:
 
 
 def test_reading_and_describing_wait_for_no_torch() -> None:
-    code = "import sys; import openretina_cli.artifacts.stimulus_file, openretina_cli.artifacts.description; "
+    code = "import sys; import openretina_cli.store.stimulus_file, openretina_cli.artifacts.description; "
     code += "print(sorted({'torch', 'matplotlib', 'scipy'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

@@ -48,6 +48,7 @@ FLOORS = {
 NEIGHBOURS = {
     ("config", "web_address"),
     ("models", "web_address"),
+    ("artifacts", "store"),  # pictures are drawn from a run's folder, and its files have one owner of their names
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
     ("artifacts", "store"),  # files appear by its write-aside
     ("simulation", "store"),
@@ -95,6 +96,7 @@ WITHOUT_TORCH = [
     "store",
     "terminal",
     "text",
+    "sweep_console",
     "validate_verb",
 ]
 """What answers help and mistakes."""
@@ -162,3 +164,23 @@ def test_help_and_settings_name_no_torch_at_the_top_of_a_file(name: str) -> None
         names = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
         names += [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
         assert not [found for found in names if found.split(".")[0] == "torch"], path
+
+
+READERS = {"read_text", "read_bytes", "load", "loads", "safe_load", "fromfile", "genfromtxt", "loadtxt"}
+MAY_READ = {
+    "help_text.py",  # the YAML of the package, and of the user's config folder
+    "models_verb.py",  # likewise
+    "optimization/start.py",  # the file that the user's stimulus.file names
+    "report/page.py",  # parts of the page, which come with the package
+    "simulation/training.py",  # what the same process has written
+    "artifacts/drawing_process.py",  # a pipe between two processes of this program
+}
+"""Files outside store/ and models/ that read bytes which no stranger wrote."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
+    if room(path) in ("store", "models") or path.relative_to(PACKAGE).as_posix() in MAY_READ:
+        return
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in READERS]

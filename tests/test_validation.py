@@ -37,7 +37,7 @@ from openretina_cli.validation.control import best_natural, fit, natural_clips, 
 from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
 from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write_validation
-from openretina_cli.validation.run_folders import find_runs, of_simulation
+from openretina_cli.validation.run_folders import of_simulation, read_results
 from openretina_cli.validation.stacks import measure
 from openretina_cli.validation.truth import Truth, TruthPart, check_twin, on_truth
 
@@ -204,9 +204,10 @@ def write_run(folder: Path, sha256: str, source: str = "elsewhere") -> None:
 def test_runs_of_the_simulated_twin_are_told_from_others(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "b", "0" * 64)
     write_run(tmp_path / "c", "0" * 64, f"openretina_cli/{SHIPPED.name}")
-    runs = find_runs([tmp_path, tmp_path / "c"])
-    assert [run.folder.name for run in runs] == ["b", "c"]
-    assert [run.folder.name for run in of_simulation(runs)] == ["c"]
+    results, errors = read_results([tmp_path, tmp_path / "c"])
+    assert not errors
+    assert [result.path.parent.name for result in results] == ["b", "c"]
+    assert [result.path.parent.name for result in of_simulation(results)] == ["c"]
 
 
 def test_a_finished_run_is_read_back_and_judged(

@@ -1,28 +1,25 @@
-"""The one owner of a run's file names, and the rule that a run's numbers appear whole or not at all."""
+"""The folder of a run, whose numbers appear whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.errors import OpenRetinaError, SettingError
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.store.aside import aside, is_written_by_another, move_folder
+from openretina_cli.store.names import FAILURE, FIGURE, HISTORY, RESPONSE, RESULT, STIMULUS, VIDEO
+from openretina_cli.store.reader import read_result
 
-STIMULUS = "stimulus.pt"
-HISTORY = "history.csv"
-RESPONSE = "response.csv"
-VIDEO = "stimulus.mp4"
-FIGURE = "composition"
 FORMATS = ("png", "pdf", "svg")
 """Endings of the figure."""
 PICTURES = (VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
 """What is drawn from the numbers of a run."""
-RESULT = "result.json"
-FAILURE = "failure.json"
+__all__ = [
+    "FAILURE", "FIGURE", "HISTORY", "RESPONSE", "RESULT", "STIMULUS", "VIDEO", "RunFolder", "Stamp", "stamp_of",
+]  # fmt: skip
 
 Stamp = tuple[int, int]
 """Which file a result is: its inode and the time of its last change, in ns."""
@@ -49,12 +46,11 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The result of the finished run in the folder, or None where there is none that can be read."""
+        """The result of the finished run in the folder, or None where there is none that can be read and shown."""
         try:
-            result = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_result(self.path).shown
+        except ArtifactError:
             return None
-        return result if isinstance(result, dict) else None
 
     def finished(self, settings_key: str) -> dict[str, Any] | None:
         """The result in the folder, if it is that of a run with the same settings."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import RESULT, RunFolder
+from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.artifacts.saved_run import read_view
-from openretina_cli.errors import OpenRetinaError, SettingError
+from openretina_cli.errors import OpenRetinaError
 
 
 @dataclass
@@ -31,30 +30,6 @@ class Tally:
     there: int = 0
     failed: int = 0
     reasons: list[str] = field(default_factory=list)
-
-
-def find_finished(folders: Sequence[Path]) -> list[Path]:
-    """The finished runs in folders, at any depth, each once; folders whose name begins with a dot are tools' own.
-
-    Raises:
-        SettingError: a folder is not there, or holds no finished run.
-    """
-    found: dict[Path, None] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise SettingError(f"{folder} is no folder", expected="a run, or a folder with runs below it")
-        runs = sorted(_below(folder))
-        if not runs:
-            raise SettingError(f"there is no finished run in {folder}", repair=f"openretina optimize out={folder}")
-        found |= dict.fromkeys(path.resolve() for path in runs)
-    return list(found)
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if RESULT in files:
-            yield Path(place)
 
 
 class LaterPictures:

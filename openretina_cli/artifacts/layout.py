@@ -14,6 +14,8 @@ MANY_TRACES = 10  # more are drawn grey, with their mean
 PICTURES_PER_ROW = 3
 WIDTH = 12.5  # inches; 2000 pixels at 160 dpi
 TITLE_WIDTH = 110  # characters
+MOST_TITLE_LINES = 6
+"""Lines of a title; more would leave no room for the panels."""
 
 SHORTEST_NAME = 12
 """Characters that a trace's name has room for at least: neurons 3 and 1042 are drawn on the same page."""
@@ -133,4 +135,5 @@ class Layout:
 
 def title_lines(view: RunView) -> list[str]:
     """The title of a run, in lines that fit the page."""
-    return textwrap.wrap(view.title, TITLE_WIDTH) or [" "]
+    title = view.title[: TITLE_WIDTH * (MOST_TITLE_LINES + 1)]  # wrapping takes the square of the length of a word
+    return textwrap.wrap(title, TITLE_WIDTH, max_lines=MOST_TITLE_LINES, placeholder=" ...") or [" "]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from urllib.parse import quote
 
-from openretina_cli.artifacts import folder
+from openretina_cli.store import names as folder
+from openretina_cli.store.names import CONFIG
 
 SUMMARY = "summary.csv"
 STIMULI = "stimuli.npz"
 PAGE = "index.html"
 
-CONFIG = ".hydra/config.yaml"
 LOG = "optimize.log"
 FIGURES = tuple(f"{folder.FIGURE}.{ending}" for ending in ("png", "pdf", "svg"))
 
@@ -29,18 +28,6 @@ LINKED = (
     LOG,
 )
 """Files of a run that the page links to, in this order."""
-
-
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts names as people do: neuron=2 before neuron=10."""
-    pieces = re.split(r"([0-9]{1,18})", name)
-    return tuple((0, int(piece), "") if index % 2 else (1, 0, piece) for index, piece in enumerate(pieces))
-
-
-def shown_name(path: Path, root: Path) -> str:
-    """A folder's name below the report's, with slashes; bytes that are no text are replaced."""
-    name = path.relative_to(root).as_posix()
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def link(path: Path, root: Path) -> str:

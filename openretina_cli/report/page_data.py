@@ -8,8 +8,9 @@ from typing import Any
 from openretina_cli.artifacts.colors import PALETTE, channel_looks
 from openretina_cli.report.names import LINKED, STIMULI, SUMMARY
 from openretina_cli.report.pictures import Pictures
-from openretina_cli.report.run import ChannelNumbers, Run, Setup
+from openretina_cli.report.run import Run, Setup
 from openretina_cli.report.summary import differing_settings
+from openretina_cli.store.result import ChannelNumbers
 
 
 def page_data(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], single: bool) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from openretina_cli.artifacts.decomposition import RankOne, decompose, stimulus_array
 from openretina_cli.artifacts.description import describe_parts
-from openretina_cli.artifacts.folder import RESPONSE, STIMULUS
-from openretina_cli.artifacts.stimulus_file import read_stimulus_file
-from openretina_cli.errors import OpenRetinaError
-from openretina_cli.report.run import UNREADABLE, ChannelNumbers, Run
-from openretina_cli.report.values import read_table
+from openretina_cli.errors import ArtifactError, OpenRetinaError
+from openretina_cli.report.run import UNREADABLE, Run
+from openretina_cli.store.names import STIMULUS
+from openretina_cli.store.reader import read_response, read_stimulus
+from openretina_cli.store.result import ChannelNumbers
+from openretina_cli.store.values import text
 
 LARGEST_EDGE = 64
 """Pixels; larger pictures are averaged in blocks for the page."""
@@ -40,7 +41,7 @@ def look_at(run: Run) -> tuple[Run, Pictures]:
     if STIMULUS not in run.files or run.status == UNREADABLE:
         return run, {}
     try:
-        stimulus = stimulus_array(read_stimulus_file(run.path / STIMULUS))
+        stimulus = stimulus_array(read_stimulus(run.path))
     except OpenRetinaError as error:
         # named by its folder alone, so that a report can move with its runs
         return replace(run, status=UNREADABLE, error=error.problem.replace(f"{run.path}{os.sep}", "")), {}
@@ -97,10 +98,13 @@ def smaller(picture: NDArray[np.float64], block: int) -> NDArray[np.float64]:
 
 def _response(run: Run) -> Pictures:
     """The responses in `response.csv` as 16-bit numbers between their lowest and highest value."""
-    table = read_table(run.path / RESPONSE)
-    if table is None:
+    try:
+        header, values = read_response(run.path)
+    except ArtifactError:
         return {}
-    header, values = table
+    if not np.isfinite(values).all():
+        return {}
+    header = [text(name) or "" for name in header]
     columns = [i for i, name in enumerate(header) if name not in ("response_frame", "stimulus_frame", "time_s")]
     traces, names = values[:, columns].T, [re.sub(r"^neuron_", "neuron ", header[i]) for i in columns]
     if not traces.size:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from openretina_cli.artifacts.folder import FAILURE, RESULT
-from openretina_cli.report.names import CONFIG, LINKED, link, shown_name
-from openretina_cli.report.values import Node, flatten, read_json, read_yaml
+from openretina_cli.errors import ArtifactError
+from openretina_cli.report.names import LINKED, link
+from openretina_cli.store.finder import shown_name
+from openretina_cli.store.names import FAILURE, RESULT
+from openretina_cli.store.reader import read_config, read_failure, read_result
+from openretina_cli.store.result import COMPLETED, DIVERGED, ChannelNumbers, Result
+from openretina_cli.store.values import flatten
 
-COMPLETED, DIVERGED, FAILED, UNREADABLE = "completed", "diverged", "failed", "unreadable"
+FAILED, UNREADABLE = "failed", "unreadable"
 
 NOT_OF_THE_RUN = ("out", "overwrite", "fail_fast")
 """Settings that say where a run went, not what it was."""
@@ -45,17 +52,6 @@ class Setup:
     note: str = ""
     device: str = ""
     versions: str = ""
-
-
-@dataclass(frozen=True)
-class ChannelNumbers:
-    """The numbers of one channel of a stimulus; None where not known."""
-
-    low: float | None = None
-    high: float | None = None
-    explained_variance: float | None = None
-    centre_frequency: float | None = None
-    polarity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,14 +102,14 @@ def read_run(path: Path, root: Path) -> Run:
     """The facts of the run in a folder; whatever the folder holds, this never fails."""
     files = tuple(name for name in LINKED if _is_there(path / name))
     run = Run(path, shown_name(path, root), link(path, root), UNREADABLE, files=files)
-    result = read_json(path / RESULT)
-    if isinstance(result.value, Mapping):
-        return _finished(run, result, read_settings(path, result))
-    failure = read_json(path / FAILURE)
-    if isinstance(failure.value, Mapping):
-        return _failed(run, failure, read_settings(path, failure))
-    broken = next((name for name in (RESULT, FAILURE) if name in files), None)
-    return replace(run, error=f"{broken} cannot be read" if broken else f"there is no {RESULT}: it was not finished")
+    errors = {}
+    for name, read in ((RESULT, _finished), (FAILURE, _failed)):
+        try:
+            return read(run)
+        except ArtifactError as error:
+            errors[name] = error.problem.replace(f"{path}{os.sep}", "")  # so that a report can move with its runs
+    broken = next((name for name in errors if os.path.lexists(path / name)), None)
+    return replace(run, error=errors[broken] if broken else f"there is no {RESULT}: it was not finished")
 
 
 def _is_there(path: Path) -> bool:
@@ -123,85 +119,71 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def read_settings(path: Path, result: Node) -> Mapping[str, str]:
-    """The settings of a run, from its result or else from Hydra's record, without where the run was put."""
-    settings = result["settings"] if isinstance(result["settings"].value, Mapping) else read_yaml(path / CONFIG)
+def _settings(path: Path, stated: Mapping[str, Any]) -> Mapping[str, str]:
+    """The settings of a run, as stated or else from Hydra's record, without where the run was put."""
+    settings = stated or read_config(path)
     return {name: text for name, text in flatten(settings).items() if name not in NOT_OF_THE_RUN}
 
 
-def _finished(run: Run, result: Node, settings: Mapping[str, str]) -> Run:
-    objective, setup = result["objective"], _setup(result)
-    status = DIVERGED if result["status"].text == DIVERGED else COMPLETED
-    return replace(
-        _who(run, result, settings),
-        status=status,
-        error=result["failure"].text or "",
-        objective=objective["text"].text or "",
-        initial=objective["initial"].number,
-        final=objective["final"].number,
-        best=objective["best"].number,
-        iterations=result["iterations"].integer,
-        stop_reason=result["stop_reason"].text or "",
-        norm=result["stimulus"]["norm"].number,
-        wall_time=result["wall_time_s"].number,
-        warnings=result["warnings"].texts,
-        setup=setup,
-        numbers={channel: _numbers(result, channel) for channel in setup.channels},
-    )
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
-def _failed(run: Run, failure: Node, settings: Mapping[str, str]) -> Run:
-    error = failure["error"].text or failure["failure"].text or "no reason was given"
-    return replace(_who(run, failure, settings), status=FAILED, error=error)
-
-
-def _who(run: Run, result: Node, settings: Mapping[str, str]) -> Run:
-    """What results and failures share."""
-    neurons = result["neurons"].integers or result["neuron"].integers
-    single = result["neuron"].integer
+def _finished(run: Run) -> Run:
+    result = read_result(run.path)
+    settings = _settings(run.path, result.settings)
     return replace(
         run,
-        session=result["session"].text or "",
-        neurons=neurons if single is None else (single,),
-        cell_types=tuple(dict.fromkeys(result["cell_types"].texts)),
-        seed=result["seed"].integer,
+        status=DIVERGED if result.status == DIVERGED else COMPLETED,
+        error=result.failure,
+        session=result.session,
+        neurons=result.neurons,
+        cell_types=tuple(dict.fromkeys(result.cell_types)),
+        seed=result.seed,
         kind=settings.get("objective.kind", ""),
-        finished=result["finished"].text or "",
+        objective=result.objective,
+        initial=_known(result.initial),
+        final=_known(result.final),
+        best=_known(result.best),
+        iterations=result.iterations,
+        stop_reason=result.stop_reason,
+        norm=_known(result.norm),
+        wall_time=_known(result.wall_time),
+        finished=result.finished,
+        warnings=result.warnings,
+        setup=_setup(result),
         settings=settings,
+        numbers=result.numbers,
     )
 
 
-def _setup(result: Node) -> Setup:
-    window, model, lag = result["window_response_frames"].integers, result["model"], result["lag_frames"].integer
-    versions = result["versions"].value if isinstance(result["versions"].value, Mapping) else {}
+def _setup(result: Result) -> Setup:
     return Setup(
-        channels=tuple(dict.fromkeys(result["channels"].texts)),
-        frame_rate=_positive(result["frame_rate_hz"]),
-        pixel_size=_positive(result["pixel_size_um"]),
-        lag=max(lag or 0, 0),
-        window=(window[0], window[1]) if len(window) == 2 else None,
-        constraints=result["constraints"].texts,
-        model=model["name"].text or "",
-        source=model["source"].text or "",
-        note=model["note"].text or "",
-        device=result["device"].text or "",
-        versions=Node(", ".join(f"{name} {text}" for name, text in versions.items())).text or "",
+        channels=result.channels,
+        frame_rate=result.frame_rate,
+        pixel_size=result.pixel_size,
+        lag=result.lag,
+        window=result.window,
+        constraints=result.constraints,
+        model=result.model,
+        source=result.source,
+        note=result.note,
+        device=result.device,
+        versions=result.versions,
     )
 
 
-def _positive(node: Node) -> float | None:
-    return node.number if node.number and node.number > 0 else None
-
-
-def _numbers(result: Node, channel: str) -> ChannelNumbers:
-    limits = [item.number for item in result["stimulus"]["range"][channel].items]
-    low, high = limits if len(limits) == 2 else (None, None)
-    described = result["description"][channel]
-    polarity = described["polarity"].text
-    return ChannelNumbers(
-        low=low,
-        high=high,
-        explained_variance=described["explained_variance"].number,
-        centre_frequency=described["centre_frequency_hz"].number,
-        polarity=polarity if polarity in ("on", "off") else None,
+def _failed(run: Run) -> Run:
+    failure = read_failure(run.path)
+    settings = _settings(run.path, failure.settings)
+    return replace(
+        run,
+        status=FAILED,
+        error=failure.error,
+        session=failure.session,
+        neurons=failure.neurons,
+        seed=failure.seed,
+        kind=settings.get("objective.kind", ""),
+        finished=failure.finished,
+        settings=settings,
     )

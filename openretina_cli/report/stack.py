@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.folder import STIMULUS
-from openretina_cli.artifacts.stimulus_file import read_stimulus_file
 from openretina_cli.errors import ArtifactError
 from openretina_cli.report.run import Run
+from openretina_cli.store.reader import read_stimulus
 
 Shape = tuple[int, ...]
 
@@ -76,7 +75,7 @@ def _write_stimuli(archive: zipfile.ZipFile, name: str, shape: Shape, runs: Sequ
 
 def _stimulus(run: Run, shape: Shape) -> NDArray[np.float32]:
     try:
-        stimulus = read_stimulus_file(run.path / STIMULUS)
+        stimulus = read_stimulus(run.path)
     except ArtifactError:
         stimulus = np.empty(0, np.float32)
     return stimulus if stimulus.shape == shape else np.full(shape, np.nan, np.float32)

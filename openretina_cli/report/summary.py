@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from openretina_cli.report.run import ChannelNumbers, Run
+from openretina_cli.report.run import Run
+from openretina_cli.store.result import ChannelNumbers
 from openretina_cli.text import csv_text
 
 OWN_COLUMNS = ("session", "neuron", "seed", "group")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openretina_cli.errors import ArtifactError, SettingError
-from openretina_cli.report.find import find_runs
 from openretina_cli.report.names import PAGE, STIMULI, SUMMARY
 from openretina_cli.report.page import page_html
 from openretina_cli.report.pictures import Pictures, look_at
@@ -16,6 +15,7 @@ from openretina_cli.report.run import Run, read_run
 from openretina_cli.report.stack import write_stack
 from openretina_cli.report.summary import summary_csv
 from openretina_cli.store.aside import aside
+from openretina_cli.store.finder import find_runs
 
 
 @dataclass(frozen=True)

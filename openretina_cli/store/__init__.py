@@ -1,1 +1,1 @@
-"""The folder of a run on disk: how files appear, and how they are read back."""
+"""The run folder on disk: how files appear whole, the reader of files as untrusted data, and the finder of runs."""

@@ -10,13 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import FAILURE, RunFolder, Stamp, stamp_of
-from openretina_cli.errors import RunError
+from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.store.aside import aside
+from openretina_cli.store.files import read_json
+from openretina_cli.store.reader import read_failure
 from openretina_cli.sweep.template import Job
 
 PLACE = ".slurm"
 """The folder for records, scripts and logs of tasks, in the sweep's."""
 NAME = "openretina-"
+
+MAX_RECORD_BYTES = 2**26
+MAX_RECORD_VALUES = 2_000_000
+"""Bounds of a record; a run takes about 250 bytes and 11 values."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,14 @@ def outcome(claimed: Claim, folder: Path) -> str | None:
     if run.stamp not in (None, claimed.result) and (result := run.finished(claimed.key)) is not None:
         return f"diverged: {result.get('failure')}" if result.get("status") == "diverged" else ""
     if failure_stamp(folder) not in (None, claimed.failure):
-        return _reason(folder / FAILURE)
+        return _reason(folder)
     return None
 
 
-def _reason(path: Path) -> str | None:
+def _reason(folder: Path) -> str | None:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
-    except (OSError, ValueError, KeyError, TypeError):  # it is just being written
+        return read_failure(folder).error
+    except ArtifactError:  # the file is being written
         return None
 
 
@@ -116,9 +122,9 @@ def read_records(directory: Path) -> list[Record]:
     records = []
     for path in sorted((directory / PLACE).glob(f"{NAME}*.json")):
         try:
-            tasks = json.loads(path.read_text(encoding="utf-8"))
+            tasks = read_json(path, MAX_RECORD_BYTES, MAX_RECORD_VALUES)
             records.append(Record(path.stem, tuple(tuple(map(_claim_of, claims)) for claims in tasks)))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ArtifactError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path}, which says what was submitted, cannot be read",
                 repair=f"scancel --name={path.stem}, then remove that file",

@@ -1,100 +1,183 @@
-"""Finished runs of the simulated twin, found in folders and read back."""
+"""Finished runs of the simulated twin, read back from their folders as data.
+
+No class that a folder names is imported. The settings are those that `result.json` states: plain values, in which
+nothing is left to resolve.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from openretina_cli.artifacts.folder import RESULT, STIMULUS, RunFolder
-from openretina_cli.build.problem import plan_run
-from openretina_cli.config.settings import Settings, read_settings
-from openretina_cli.errors import SettingError
+from openretina_cli.build.problem import Plan, plan_run
+from openretina_cli.config.settings import TARGET, Settings, read_settings
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.directory import member_files
 from openretina_cli.models.safe_files import sha256_of
-from openretina_cli.optimization.start import read_stimulus
 from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.store.finder import find_finished
+from openretina_cli.store.names import STIMULUS
+from openretina_cli.store.reader import read_result, read_stimulus
+from openretina_cli.store.result import Result
+from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
 from openretina_cli.validation.truth import Truth
 
-CONFIG = Path(".hydra") / "config.yaml"
+LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
+"""Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
+
+MAX_VALUES = 5_000
+"""Values in the settings of a run; a simulated session has 105 cells."""
+
+OPTIMIZER = re.compile(r"torch\.optim\.[A-Za-z]+")
+"""The optimizers that are built: those that torch brings."""
 
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """A finished run: its folder, and what its `result.json` says."""
-
-    folder: Path
-    result: Mapping[str, Any]
-
-    def of_simulation(self, sha256: str) -> bool:
-        """Whether its model was the bundled twin, whole (known by its digest) or some of its members (by its place)."""
-        model = self.result.get("model") or {}
-        place = f"{SHIPPED.parent.name}/{SHIPPED.name}"
-        return model.get("sha256") == sha256 or model.get("source") in (place, str(SHIPPED))
-
-
-def find_runs(folders: Sequence[Path]) -> list[FinishedRun]:
-    """The finished runs in folders, at any depth, each once and in the order of their paths.
+def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetinaError]]:
+    """The records of the finished runs in folders, and an error for each that cannot be read.
 
     Raises:
-        SettingError: a folder is not there.
+        SettingError: a folder is not there, or holds no finished run.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise SettingError(f"{folder} is no folder", expected="folders of runs, or KEY=VALUE")
-    paths = sorted({path.parent.resolve() for folder in folders for path in folder.rglob(RESULT)})
-    results = [(path, RunFolder(path).result) for path in paths]
-    return [FinishedRun(path, result) for path, result in results if result and (path / STIMULUS).is_file()]
+    results: list[Result] = []
+    errors: list[OpenRetinaError] = []
+    for folder in find_finished(folders):
+        try:
+            results.append(read_result(folder))
+        except ArtifactError as error:
+            errors.append(error)
+    return results, errors
 
 
-def of_simulation(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """Those of the runs that were made with the bundled twin.
+def of_simulation(results: Sequence[Result]) -> list[Result]:
+    """Those of the runs that were made with the bundled twin, whole (known by its digest) or in part (by its place).
 
     Raises:
         SettingError: none was.
     """
     sha256 = sha256_of([path for files in member_files(SHIPPED) for path in files.all])
-    chosen = [run for run in runs if run.of_simulation(sha256)]
+    places = (f"{SHIPPED.parent.name}/{SHIPPED.name}", str(SHIPPED))
+    chosen = [result for result in results if result.sha256 == sha256 or result.source in places]
     if not chosen:
-        found = f"none of the {len(runs)} finished runs there was" if runs else "no finished run there was"
-        raise SettingError(f"{found} made with the simulated twin", repair="openretina optimize model=simulated_retina")
+        raise SettingError(
+            f"none of the {len(results)} finished runs there was made with the simulated twin",
+            repair="openretina optimize model=simulated_retina",
+        )
     return chosen
 
 
-def read_settings_of(run: FinishedRun) -> Settings:
-    """The settings of a run.
+def _leaves(name: str, tree: object) -> Iterator[tuple[str, object]]:
+    """Every value of a tree with its dotted name, those in lists too."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _leaves(f"{name}.{key}" if name else key, value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _leaves(name, value)
+    else:
+        yield name, tree
+
+
+def _check_plain(settings: Mapping[str, Any], folder: Path) -> None:
+    """Refuse settings that name code, are not resolved, or too many.
 
     Raises:
-        SettingError: they are not there, or are none.
+        SettingError: such a setting, by its name.
     """
-    path = run.folder / CONFIG
+    leaves = list(_leaves("", settings))
+    if len(leaves) > MAX_VALUES:
+        raise SettingError(f"{folder} has {len(leaves)} settings", expected=f"at most {MAX_VALUES}")
+    for name, value in leaves:
+        known = name == f"optimizer.{TARGET}" and isinstance(value, str) and OPTIMIZER.fullmatch(value)
+        if TARGET in name.split(".") and not known:
+            raise SettingError(
+                f"{folder} was made with a class of the user's ({name}={value!r:.80}), and validate imports no class "
+                "that a folder names",
+                expected="runs of built-in options",
+            )
+        if "${" in f"{name}{value}":
+            raise SettingError(f"{folder} has a setting that is not resolved: {name}={value!r:.80}")
+
+
+def read_settings_of(result: Result) -> Settings:
+    """The settings that a result states.
+
+    Raises:
+        SettingError: they are missing or wrong, or name a class of the user's.
+    """
+    folder = result.path.parent
+    if "settings" in result.flaws:
+        raise SettingError(f"{result.path} has no settings", expected="a run of this version")
+    _check_plain(result.settings, folder)
     try:
-        # where it went may have been made of the time, or of Hydra's own settings, which are not known any more
-        config = OmegaConf.merge(OmegaConf.load(path), {"out": str(run.folder)})
-        return read_settings(cast(DictConfig, config))
-    except (OSError, TypeError, ValueError, OmegaConfBaseException) as error:
-        raise SettingError(f"{path} cannot be read: {type(error).__name__}") from error
+        # where the run went is none of its problem, and may have been made of the time or of Hydra's own settings
+        settings = read_settings(OmegaConf.create({**result.settings, "out": "out"}))
+    except SettingError as error:
+        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
+    except Exception as error:  # OmegaConf raises many kinds for values that are no settings
+        raise SettingError(f"{folder} has settings that cannot be read: {type(error).__name__}") from error
+    for option in (settings.stopper, settings.stimulus, *settings.constraint.values()):
+        for name, limit in LIMITS.items():
+            if getattr(option, name, 0) > limit:
+                raise SettingError(
+                    f"{folder} was made with {name}={getattr(option, name)}", expected=f"at most {limit}"
+                )
+    return settings
 
 
-def read_candidate(run: FinishedRun, truth: Truth, device: torch.device) -> Candidate:
+def _planned(settings: Settings, truth: Truth, device: torch.device, folder: Path) -> Plan:
+    """The problem of a run, planned on the truth.
+
+    Raises:
+        SettingError: the settings do not fit the truth.
+    """
+    start = settings.stimulus.file
+    try:
+        plan = plan_run(replace(settings, stimulus=replace(settings.stimulus, file=None)), truth, device)
+    except OpenRetinaError as error:
+        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
+    except Exception as error:  # whatever a stranger's values make a constructor raise
+        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
+    if start is None:
+        return plan
+    found = torch.from_numpy(read_stimulus_file(Path(start).expanduser())).to(device)
+    _check_shape(found, plan, start)
+    return replace(plan, problem=replace(plan.problem, stimulus=found))
+
+
+def _check_shape(stimulus: torch.Tensor, plan: Plan, what: object) -> None:
+    expected = tuple(plan.problem.stimulus.shape)
+    if tuple(stimulus.shape) != expected:
+        raise SettingError(f"{what} holds shape {tuple(stimulus.shape)}", expected=str(expected))
+    if not bool(torch.isfinite(stimulus).all()):
+        raise SettingError(f"{what} holds NaN or infinity", expected="finite values")
+
+
+def read_candidate(result: Result, truth: Callable[[], Truth], device: torch.device) -> Candidate:
     """A run's stimulus and its problem, planned on the truth, which has the twin's sessions and cells.
 
+    Args:
+        result: the record of the run.
+        truth: makes the truth, once the files of the run are known to be sound.
+        device: where to compute.
+
     Raises:
-        SettingError: a file of it is missing or broken, or it was made with centred readouts.
+        OpenRetinaError: a file of it is missing or broken, it was made with centred readouts or by a class of the
+            user's.
     """
-    settings = read_settings_of(run)
-    check_places(settings, str(run.folder))
-    plan = plan_run(settings, truth, device)
-    channels, frames, height, width = plan.problem.stimulus.shape
-    stimulus = read_stimulus(run.folder / STIMULUS, (channels, frames, height, width)).to(device)
-    predicted = float((run.result.get("objective") or {}).get("final", "nan"))
-    return Candidate(plan, stimulus, predicted, str(run.folder))
+    folder = result.path.parent
+    settings = read_settings_of(result)
+    check_places(settings, str(folder))
+    stimulus = torch.from_numpy(read_stimulus(folder)).to(device)
+    plan = _planned(settings, truth(), device, folder)
+    _check_shape(stimulus, plan, folder / STIMULUS)
+    return Candidate(plan, stimulus, result.final, str(folder))
 
 
 def check_places(settings: Settings, what: str = "the twin") -> None:

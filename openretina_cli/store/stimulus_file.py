@@ -1,8 +1,10 @@
-"""Reads `stimulus.pt` without torch: looking through thousands of runs must not wait for it, nor trust their files.
+"""Reads `stimulus.pt` without torch.
 
-A file of `torch.save` is a zip archive: `data.pkl` says what the tensor looks like, `data/0` holds its numbers. The
-pickle is not unpickled. The dozen instructions that torch writes for a tensor are followed here, none of which calls
-anything, so there is nothing that a hostile file could have executed.
+A file of `torch.save` is a zip archive: `data.pkl` describes the tensor, `data/0` holds its numbers. The pickle is not
+unpickled; the dozen opcodes that torch writes for a tensor are followed here, and none of them calls anything.
+
+`torch.load(weights_only=True)` is no replacement: importing torch would make `report` wait for two seconds, its
+unpickler hashes nested tuples of a hostile file (2^40 steps from 200 bytes), and it allocates what the file claims.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ import io
 import math
 import pickletools
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.errors import ArtifactError
+from openretina_cli.store.files import RefusedError, read_bytes, refusing
 
 MAX_PICKLE_BYTES = 2**16
-"""What describes one tensor takes 172 bytes."""
+"""Size of the description of a tensor, which takes 172 bytes."""
 
-MAX_STIMULUS_BYTES = 2**31
-"""Far above any stimulus (the published ones take 115 kB), and within the memory of a small machine."""
+MAX_MEMBERS = 64
+"""Members of an archive; torch writes seven."""
+
+MAX_VALUES = 2**22
+"""Values of a stimulus. The published ones have 28,800. Figure and video of more take over 10 s or 1 GB."""
+
+MAX_CHANNELS = 16
+MAX_FRAMES = 5_000
+MAX_EDGE = 1_024
+"""Pixels along each edge."""
+
+MAX_RANK = 2_048
+"""Frames or pixels, whichever are fewer. Taking a channel apart needs the cube of their number in operations."""
+
+MAX_FILE_BYTES = 4 * MAX_VALUES + 2**20
 
 
 @dataclass(frozen=True)
@@ -53,10 +66,6 @@ class _Tensor:
     shape: tuple[int, ...]
 
 
-class _BrokenError(ValueError):
-    """The file is not a float32 tensor as `torch.save` writes it."""
-
-
 _MARK = object()
 
 FLOATS = _Name("torch FloatStorage")
@@ -71,41 +80,34 @@ def read_stimulus_file(path: Path) -> NDArray[np.float32]:
         path: a file with one contiguous float32 tensor `(1, channel, time, height, width)`, or without the first axis.
 
     Raises:
-        ArtifactError: it cannot be read, is broken, or holds anything else.
+        ArtifactError: it cannot be read, is broken, is larger than `_check_size` takes, or holds anything else.
     """
-    with _explained(path), zipfile.ZipFile(path) as archive:
+    expected = "one contiguous float32 tensor (1, channel, time, height, width), as torch.save writes it"
+    with refusing(path, expected, "is not a readable stimulus"), _opened(path) as archive:
         tensor, folder = _tensor_of(archive)
         name = f"{folder}data/{tensor.storage.key}"
-        content = _member(archive, name, MAX_STIMULUS_BYTES)
+        content = _member(archive, name, MAX_FILE_BYTES)
         if len(content) != 4 * tensor.storage.count:
-            raise _BrokenError(f"{name} has {len(content)} bytes")
+            raise RefusedError(f"{name} has {len(content)} bytes")
         order = ">f4" if _byte_order(archive, folder) == b"big" else "<f4"
         values = np.frombuffer(content, order, math.prod(tensor.shape), 4 * tensor.offset)
         return values.astype(np.float32).reshape(tensor.shape[-4:])
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Whatever a broken file makes a reader raise, as one line that names the file."""
-    try:
-        yield
-    except Exception as error:
-        reason = (
-            str(error) if isinstance(error, _BrokenError) else getattr(error, "strerror", None) or type(error).__name__
-        )
-        raise ArtifactError(
-            f"{path} is not a readable stimulus: {ascii(reason)[1:200].rstrip(chr(39))}",
-            expected="one contiguous float32 tensor (1, channel, time, height, width), as torch.save writes it",
-        ) from error
+def _opened(path: Path) -> zipfile.ZipFile:
+    content = read_bytes(path, MAX_FILE_BYTES)
+    if content.count(b"PK\x01\x02") > MAX_MEMBERS:  # each would become an object of 500 bytes
+        raise RefusedError(f"it has more than {MAX_MEMBERS} members")
+    return zipfile.ZipFile(io.BytesIO(content))
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     """A member's bytes. Torch compresses nothing, and what is stored cannot be larger than the file."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-        raise _BrokenError(f"{name} is compressed")
+        raise RefusedError(f"{name} is compressed")
     if info.file_size > limit:
-        raise _BrokenError(f"{name} has {info.file_size} bytes")
+        raise RefusedError(f"{name} has {info.file_size} bytes")
     return archive.read(info)
 
 
@@ -118,23 +120,23 @@ def _tensor_of(archive: zipfile.ZipFile) -> tuple[_Tensor, str]:
     """The tensor's description, and the folder in the archive that holds its members."""
     names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(names) != 1:
-        raise _BrokenError(f"{len(names)} members are named data.pkl")
+        raise RefusedError(f"{len(names)} members are named data.pkl")
     found = _Machine(_member(archive, names[0], MAX_PICKLE_BYTES)).run()
     if not isinstance(found, _Tensor):
-        raise _BrokenError("it holds no tensor")
+        raise RefusedError("it holds no tensor")
     return found, names[0].removesuffix("data.pkl")
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_STIMULUS_BYTES
+    return type(value) is int and 0 <= value <= MAX_VALUES
 
 
 def _storage(pid: Any) -> _Storage:
     if not (isinstance(pid, tuple) and len(pid) == 5 and pid[:2] == ("storage", FLOATS)):
-        raise _BrokenError("its numbers are not float32")
+        raise RefusedError("its numbers are not float32")
     key, count = pid[2], pid[4]
     if not (isinstance(key, str) and key.isdecimal() and _is_count(count)):
-        raise _BrokenError("its memory is not described")
+        raise RefusedError("its memory is not described")
     return _Storage(key, count)
 
 
@@ -142,16 +144,27 @@ def _rebuild(arguments: Any) -> _Tensor:
     """What `_rebuild_tensor_v2(storage, offset, shape, stride, ...)` would make, once it is known to fit its memory."""
     storage, offset, shape, stride = arguments[:4]
     if not (isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(stride, tuple)):
-        raise _BrokenError("it holds no tensor")
+        raise RefusedError("it holds no tensor")
     if not (_is_count(offset) and all(map(_is_count, shape)) and all(shape)):
-        raise _BrokenError("its shape is not made of positive integers")
+        raise RefusedError("its shape is not made of positive integers")
     if len(shape) not in (4, 5) or (len(shape) == 5 and shape[0] != 1):
-        raise _BrokenError(f"its shape is {shape}")
+        raise RefusedError(f"its shape is {shape}")
+    _check_size(*shape[-4:])
     if offset + math.prod(shape) > storage.count:
-        raise _BrokenError(f"its shape {shape} does not fit its {storage.count} numbers")
+        raise RefusedError(f"its shape {shape} does not fit its {storage.count} numbers")
     if stride != tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape))):
-        raise _BrokenError("it is not contiguous")
+        raise RefusedError("it is not contiguous")
     return _Tensor(storage, offset, shape)
+
+
+def _check_size(channels: int, frames: int, height: int, width: int) -> None:
+    """Refuse a shape whose analysis or pictures would take more than seconds or a gigabyte."""
+    fits = channels <= MAX_CHANNELS and frames <= MAX_FRAMES and max(height, width) <= MAX_EDGE
+    if not (fits and min(frames, height * width) <= MAX_RANK):
+        raise RefusedError(
+            f"its shape is {(channels, frames, height, width)}, and at most {MAX_CHANNELS} channels, {MAX_FRAMES} "
+            f"frames, {MAX_EDGE} pixels along an edge and {MAX_RANK} frames or pixels are read"
+        )
 
 
 class _Machine:
@@ -168,7 +181,7 @@ class _Machine:
             if code.name == "STOP":
                 return self._stack.pop()
             self._follow(code.name, argument)
-        raise _BrokenError("its description is cut off")
+        raise RefusedError("its description is cut off")
 
     def _follow(self, name: str, argument: Any) -> None:
         if name in ("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"):
@@ -188,7 +201,7 @@ class _Machine:
         elif name == "REDUCE":
             self._stack.append(self._reduce())
         elif name != "PROTO":
-            raise _BrokenError(f"its description holds a {name}")
+            raise RefusedError(f"its description holds a {name}")
 
     def _tuple(self, name: str) -> tuple[Any, ...]:
         items: list[Any] = []
@@ -204,4 +217,4 @@ class _Machine:
             return _rebuild(arguments)
         if function == EMPTY_MAPPING and arguments == ():
             return None  # a tensor's hooks, of which there are none
-        raise _BrokenError(f"it asks for {function.name if isinstance(function, _Name) else 'something else'}")
+        raise RefusedError(f"it asks for {function.name if isinstance(function, _Name) else 'something else'}")
