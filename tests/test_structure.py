@@ -96,7 +96,6 @@ WITHOUT_TORCH = [
     "store",
     "terminal",
     "text",
-    "sweep_console",
     "validate_verb",
 ]
 """What answers help and mistakes."""
