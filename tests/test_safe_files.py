@@ -22,9 +22,11 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutants import pickled_with, shared, text, yaml_aliases
 
 from openretina_cli.errors import ModelError, UnsafeFileError
 from openretina_cli.models import plain_pickle, safe_files
+from openretina_cli.models.directory import read_recording
 from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict, sha256_of
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -430,6 +432,78 @@ def test_damaged_pickles_are_read_or_refused_but_never_raise_anything_else(tmp_p
         read_data_info(written(tmp_path, bytes(content)))
     except ModelError:
         return  # any other exception fails the test
+
+
+BOMBS = {
+    "tuples that hash 2**40 times": b"\x80\x02}" + shared(40, 2, b"t") + b"Ns.",
+    "lists that unfold to 2**40": pickled_with(shared(40, 2, b"l"), "a"),
+    "keys whose hashes collide": b"\x80\x02}"
+    + b"".join(b"\x8a\x0b" + (k * (2**61 - 1)).to_bytes(11, "little") + b"Ns" for k in range(1, 1000))
+    + b".",
+    "text repeated": pickled_with(text("x" * 10**5) + b"q\x000(" + b"h\x00" * 10**4 + b"l", "a"),
+    "text encoded again and again": pickled_with(
+        text("x" * 10**5) + b"q\x000c_codecs\nencode\nq\x010(" + b"h\x01h\x00X\x06\0\0\0latin1\x86R" * 10**4 + b"l", "a"
+    ),
+    "a number of 100,000 bits": pickled_with(pickle.dumps(2**100_000, 2)[2:-1], "a"),
+    "more operations than any file needs": b"\x80\x02}" + b"N0" * 300_000 + b".",
+}
+
+
+@pytest.mark.parametrize("name", list(BOMBS))
+def test_what_a_few_bytes_unfold_to_is_bounded_before_it_is_made(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, BOMBS[name])
+    with pytest.raises(ModelError) as error:
+        read_data_info(path)
+    message_of(error, path)
+
+
+def test_yaml_aliases_count_as_what_they_stand_for(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, "a: &x [1, 2]\nb: *x\n")) == {"a": [1, 2], "b": [1, 2]}
+    for levels, width in ((10, 10), (40, 1)):  # wide, and deep
+        path = written(tmp_path, yaml_aliases(levels, width))
+        with pytest.raises(ModelError) as error:
+            read_config(path)
+        message_of(error, path)
+
+
+@pytest.mark.parametrize("value", ["0x" + "f" * 1000, "!!set {a}", "!!binary aGk=", "&a [*a]", "!!omap [a: 1]"])
+def test_yaml_values_of_unusual_types_are_one_line(tmp_path: Path, value: str) -> None:
+    path = written(tmp_path, f"a: {value}\n")
+    with pytest.raises(ModelError) as error:
+        read_config(path)
+    message_of(error, path)
+
+
+def test_yaml_dates_stay_text(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, "a: 2020-01-01\n")) == {"a": "2020-01-01"}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"output_dimension": 10**30},
+        {"output_dimension": float("inf")},
+        {"output_dimension": float("nan")},
+        {"output_dimension": [5]},
+        {"input_dimensions": (32, 2, 50, 10**9, 10**9)},
+        {"group_assignment": [float("inf")] * 5},
+        {"group_names": {1: "x" * 10**5}},
+        {"group_names": {1: "\x1b[31m"}},
+    ],
+)
+def test_declared_sizes_and_names_are_within_bounds(tmp_path: Path, facts: dict[str, Any]) -> None:
+    good = {"input_dimensions": (32, 2, 50, 18, 16), "output_dimension": 5}
+    assert read_recording(written(tmp_path, pickle.dumps({"s": good}))).sessions == {"s": 5}
+    with pytest.raises(ModelError) as error:
+        read_recording(written(tmp_path, pickle.dumps({"s": {**good, **facts}})))
+    assert len(str(error.value)) < 500
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_recording_has_no_more_sessions_than_can_be_built(tmp_path: Path) -> None:
+    good = {"input_dimensions": (32, 2, 50, 18, 16), "output_dimension": 5}
+    with pytest.raises(ModelError, match="10000 sessions"):
+        read_recording(written(tmp_path, pickle.dumps({f"s{i}": good for i in range(10**4)})))
 
 
 # --- state_dict
