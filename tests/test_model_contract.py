@@ -602,7 +602,7 @@ def test_tables_and_pictures_hold_slow_responses_at_their_stimulus_frames(tmp_pa
     target = f"model.module._target_={__name__}.Pooled"
     window = ("model.frame_rate=10.0", "reducer=slice_mean", "reducer.start=1", "reducer.length=2")
     (run,) = solve([compose_settings([*BASE, target, *window])], Silent())
-    frames = Plain()(torch.from_numpy(run.view.stimulus)[None])[0, :15, 1].unflatten(0, (5, 3)).mean(1)
+    frames = Plain()(torch.from_numpy(run.view.stimulus)[None])[0, :15, 1].detach().unflatten(0, (5, 3)).mean(1)
     write_response(run.view, tmp_path / "response.csv")
     with (tmp_path / "response.csv").open() as file:
         rows = list(csv.DictReader(file))
