@@ -165,10 +165,10 @@ class AxisReader:
         else:
             return [self._frames]
         changes = [abs(one - two) for one, two in zip(self._alone, shape, strict=True) if one != two]
+        if changes == [2]:
+            return list(self._shapes)
         far = self._shape(self._frames - OTHER_LENGTHS) or self._shape(self._frames + OTHER_LENGTHS)
-        if not changes and far == self._alone:
-            return list(self._shapes)  # no axis follows the length
-        if changes != [2]:
+        if changes or far != self._alone:  # else no axis follows the length
             for frames in range(self._frames - 1, self._frames - 1 - OTHER_LENGTHS, -1):
                 if self._shape(frames) is None:
                     break
