@@ -185,7 +185,7 @@ def test_what_slurm_killed_is_submitted_again_by_the_same_command(
     assert len(slurm.states().keys() - tasks) == 2
     assert statuses(results) == {"completed": 8}
     assert before.items() <= finished(results).items()  # nothing that was finished was computed again
-    assert not [*results.glob("*/failure.json"), *results.glob(".staged-*")]
+    assert not [*results.glob("*/failure.json"), *results.glob(".*.partial-*")]
     assert_same_results(batched, results)
 
 

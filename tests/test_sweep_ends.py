@@ -79,7 +79,7 @@ def assert_goes_on(out: Path, undisturbed: Mapping[str, torch.Tensor]) -> None:
     after = finished(out)
     assert len(after) == NEURONS
     assert before.items() <= after.items()
-    assert not list(out.glob(".staged-*"))
+    assert not list(out.glob(".*.partial-*"))
     found = stimuli(out)
     assert found.keys() == undisturbed.keys()
     for name, stimulus in found.items():
@@ -107,7 +107,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(tmp_path: Path, number: int, cod
     assert f"the same command with out={tmp_path} goes on" in output
     assert "Traceback" not in error
     assert_all_are_whole(tmp_path)
-    assert not list(tmp_path.glob(".staged-*"))
+    assert not list(tmp_path.glob(".*.partial-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
