@@ -52,6 +52,9 @@ class Silent:
     def failed(self, *_: Any) -> None:
         """A run could not be made, which the tally has too."""
 
+    def warned(self, *_: Any) -> None:
+        """A picture could not be made."""
+
 
 def settings_of(template: Settings, run: Run) -> Settings:
     """The settings of one run; composing those of hundreds by Hydra would take longer than the benchmark."""
