@@ -48,6 +48,20 @@ def _frames(override: Override) -> bool:
     return override.is_hydra_override() or (plain and override.key_or_group in ("experiment", "out"))
 
 
+def _check_one_folder(overrides: Sequence[Override]) -> None:
+    """Refuse a sweep's folder that refers to a setting which differs from run to run.
+
+    Raises:
+        SettingError: it does.
+    """
+    from openretina_cli.sweep.plan import several_directories
+
+    folder = next((str(override.value()) for override in overrides if override.key_or_group == "out"), "")
+    swept = [override.key_or_group for override in overrides if override.is_sweep_override()]
+    if any(f"${{{key}}}" in folder for key in swept):
+        raise several_directories(folder)
+
+
 def _sweep_by_hydra(
     args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: Sequence[Override], frame: DictConfig
 ) -> None:
@@ -57,6 +71,7 @@ def _sweep_by_hydra(
     from openretina_cli.sweep.run import SweepRun
     from openretina_cli.terminal.sweep import SweepConsole
 
+    _check_one_folder(overrides)
     console = SweepConsole(make_console())
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
     args.overrides = spelled_out(overrides, SweepRun(overrides, composed, console).cells)

@@ -13,6 +13,7 @@ import numpy as np
 from openretina_cli.artifacts.description import describe_stimulus
 from openretina_cli.build.problem import Plan
 from openretina_cli.solver import Solved
+from openretina_cli.store.identity import SCHEMA
 
 
 @cache
@@ -44,9 +45,9 @@ def result_of(solved: Solved) -> dict[str, Any]:
     """What `result.json` says of a run."""
     plan, outcome, facts = solved.plan, solved.outcome, solved.plan.retina.facts
     return {
+        "schema": SCHEMA,
         "status": "diverged" if outcome.failure else "completed",
         "failure": outcome.failure,
-        "settings_key": plan.settings.key,
         "title": solved.view.title,
         "objective": {
             "text": repr(plan.problem.objective),
@@ -78,5 +79,6 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "runs_in_batch": solved.batch,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "settings": plan.settings.values,
+        "identity": solved.identity.recorded(),
         "versions": _versions(),
     }

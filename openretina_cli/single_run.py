@@ -13,6 +13,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.build.currency import Currency
 from openretina_cli.composer import expand_homes, without_hydra
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.drawing import draw_missing
@@ -54,18 +55,29 @@ def _job(config: DictConfig, folder: RunFolder, stage: Path) -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
+def _currency() -> Currency:
+    def loaded_digest(settings: Settings) -> str:
+        from openretina_cli.build.workbench import Workbench  # torch, only where a model must be built to be known
+
+        return Workbench().retina(settings).facts.sha256
+
+    return Currency(loaded_digest)
+
+
 def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
     """The result of the same run, if the folder holds it.
 
     Raises:
-        SettingError: the folder holds a run of other settings.
+        OpenRetinaError: the folder holds a run of other settings, weights, classes or files, or the model, without
+            which this cannot be told, cannot be had.
     """
     result = folder.result
     if result is None or settings.overwrite:
         return None
-    if result.get("settings_key") != settings.key:
+    if reason := _currency().difference(result, settings):
         raise SettingError(
-            f"out={folder.path} holds a finished run of other settings", repair="another out=, or overwrite=true"
+            f"out={folder.path} holds a finished run of other settings or files: {reason}",
+            repair="another out=, or overwrite=true",
         )
     return result
 
@@ -108,7 +120,7 @@ def _value(result: dict[str, Any]) -> float:
 def sweep_job(config: DictConfig) -> float:
     """One job of a sweep by one of Hydra's own launchers, which has made the folder already.
 
-    A run that is finished is not made again; one whose settings changed is.
+    A run that is finished is not made again; one whose settings, weights, classes or files changed is.
 
     Raises:
         OpenRetinaError: a mistake, or the run failed.
@@ -116,8 +128,10 @@ def sweep_job(config: DictConfig) -> float:
     expand_homes(config)
     settings = read_settings(config)
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
-    result = None if settings.overwrite else folder.finished(settings.key)
-    if result is None:
+    result = None if settings.overwrite else folder.result
+    if result is not None and not _currency().difference(result, settings):
+        draw_missing(settings.output, [folder.path])
+    else:
         try:
             result = _run_here(settings, folder)
         except OpenRetinaError as error:

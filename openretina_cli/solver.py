@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.build.acceleration import accelerate, full_responses
+from openretina_cli.build.currency import Currency
 from openretina_cli.build.problem import Plan
 from openretina_cli.build.workbench import Workbench
 from openretina_cli.config.settings import Settings
@@ -24,6 +24,7 @@ from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
 from openretina_cli.optimization.loop import Outcome, optimize_stack
 from openretina_cli.optimization.stopper import Step
+from openretina_cli.store.identity import Identity
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Solved:
 
     Attributes:
         plan: what was asked for.
+        identity: everything that shaped the numbers, as it was when the run was planned.
         outcome: what the loop found.
         view: what the pictures show.
         device: where it ran.
@@ -60,6 +62,7 @@ class Solved:
     """
 
     plan: Plan
+    identity: Identity
     outcome: Outcome
     view: RunView
     device: torch.device
@@ -112,19 +115,23 @@ def _precision(tf32: bool) -> Iterator[None]:
 
 
 class Solver:
-    """Solves runs in stacks; the model is loaded once for all that share it.
+    """Solves runs in stacks; the model is loaded once for neighbours that share it.
 
     Args:
-        reporter: hears how it goes on.
-        bench: plans them; it may have a model already.
+        reporter: receives the progress.
+        bench: plans the runs; it may hold a model already.
+        currency: finds the identity of the runs; it may have read their files already.
     """
 
-    def __init__(self, reporter: Reporter, bench: Workbench | None = None) -> None:
+    def __init__(self, reporter: Reporter, bench: Workbench | None = None, currency: Currency | None = None) -> None:
         self.bench = bench or Workbench(reporter.download)
+        self.currency = currency or Currency(lambda settings: self.bench.retina(settings).facts.sha256)
         self._reporter = reporter
 
     def solve(self, asked: Iterable[tuple[K, Settings]]) -> Iterator[tuple[K, Solved | OpenRetinaError]]:
-        """Solve runs, as many at a time as suit the device; the next are asked for when the ones before were taken.
+        """Solve runs, as many at a time as suit the device; the next are taken when the ones before were yielded.
+
+        A stack ends where the model changes from one run to the next, since all runs of a stack share one model.
 
         Args:
             asked: runs and a name for each; neighbours should share their model.
@@ -133,15 +140,19 @@ class Solver:
             The name of each run, in order, with what came out: the solved run, or why there is none.
         """
         waiting = iter(asked)
-        for name, settings in waiting:
+        first = next(waiting, None)
+        while first is not None:
+            name, settings = first
             try:
                 size = self.bench.stack_size(settings)
             except OpenRetinaError as error:
                 yield name, error
+                first = next(waiting, None)
                 continue
-            stack = [(name, settings), *islice(waiting, size - 1)]
+            stack, first = _stack_of(first, waiting, size)
             results = self._solve_stack([settings for _, settings in stack])
             yield from zip((name for name, _ in stack), results, strict=True)
+            first = first or next(waiting, None)
 
     def _solve_stack(self, batch: Sequence[Settings]) -> list[Solved | OpenRetinaError]:
         started = time.perf_counter()
@@ -154,6 +165,7 @@ class Solver:
 
     def _planned(self, settings: Settings) -> Plan | OpenRetinaError:
         try:
+            self.currency.identity(settings, "")  # reads the sources before they are imported
             return self.bench.plan(settings)
         except OpenRetinaError as error:
             return error
@@ -188,7 +200,29 @@ class Solver:
         seconds = time.perf_counter() - started
         for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
             view = _view(plan, outcome.stimulus, response)
-            yield Solved(plan, outcome, view, self.bench.device, seconds, len(plans))
+            identity = self.currency.identity(plan.settings, plan.retina.facts.sha256)
+            yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans))
+
+
+def _stack_of(
+    first: tuple[K, Settings], waiting: Iterator[tuple[K, Settings]], size: int
+) -> tuple[list[tuple[K, Settings]], tuple[K, Settings] | None]:
+    """A stack that begins with a run, at most `size` runs of one model; and the run after it, if that was taken."""
+    stack = [first]
+    while len(stack) < size and (following := next(waiting, None)) is not None:
+        if not _share_model(first[1], following[1]):
+            return stack, following
+        stack.append(following)
+    return stack, None
+
+
+def _share_model(one: Settings, other: Settings) -> bool:
+    return (one.model, one.device, one.tf32, one.stimulus.frames) == (
+        other.model,
+        other.device,
+        other.tf32,
+        other.stimulus.frames,
+    )
 
 
 def solve(batch: Iterable[Settings], reporter: Reporter) -> list[Solved]:

@@ -423,8 +423,6 @@ SWEEPS = [
             "session=all has no meaning while model is swept"),
     mistake("all neurons of no session", f"{SWEEP}neuron=all session=dorsal", "session=dorsal is not in the model",
             "one of simulated_dorsal, simulated_ventral, or all"),
-    mistake("one value twice", f"{SWEEP}neuron=4,5,4", "runs 0 and 2 of the sweep would both go into",
-            "no value twice"),
     mistake("one folder for all", f"{SWEEP}neuron=4,5 hydra.sweep.subdir=all", "would both go into", "subdir"),
     mistake("a seed that is text", f"{SWEEP}seed=1,abc", "seed=abc", "a whole number"),
     mistake("a negative seed", f"{SWEEP}seed=1,-1", "seed=-1", "a whole number from 0"),

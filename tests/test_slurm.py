@@ -129,7 +129,7 @@ def assert_same_results(one: Path, other: Path) -> None:
         torch.testing.assert_close(*stimuli, rtol=1e-5, atol=1e-6)
         results = [json.loads((folder / path.parent.name / "result.json").read_text()) for folder in (one, other)]
         assert results[0]["objective"]["final"] == pytest.approx(results[1]["objective"]["final"], rel=1e-5)
-        assert results[0]["settings_key"] == results[1]["settings_key"]
+        assert results[0]["identity"] == results[1]["identity"]
 
 
 def test_a_cluster_runs_a_task_and_leaves_no_process_behind(slurm: Slurm, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ FLOORS = {
     "errors": 0,
     "web_address": 1,
     "config": 1,
-    "store": 1,
     "models": 1,
+    "store": 1,
     "optimization": 1,
     "artifacts": 1,
     "simulation": 1,
@@ -49,8 +49,9 @@ NEIGHBOURS = {
     ("config", "web_address"),
     ("models", "web_address"),
     ("artifacts", "store"),  # pictures are drawn from a run's folder, and its files have one owner of their names
+    ("models", "store"),
+    ("config", "store"),
     ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
-    ("artifacts", "store"),  # files appear by its write-aside
     ("simulation", "store"),
     ("pipeline", "drawing"),
     ("solver", "build"),

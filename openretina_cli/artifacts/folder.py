@@ -55,7 +55,8 @@ class RunFolder:
     def finished(self, settings_key: str) -> dict[str, Any] | None:
         """The result in the folder, if it is that of a run with the same settings."""
         result = self.result
-        return result if result is not None and result.get("settings_key") == settings_key else None
+        identity = result.get("identity") if result is not None else None
+        return result if isinstance(identity, dict) and identity.get("settings") == settings_key else None
 
     @property
     def stamp(self) -> Stamp | None:

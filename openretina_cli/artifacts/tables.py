@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from openretina_cli.artifacts.view import RunView
@@ -23,6 +22,8 @@ def write_stimulus(stimulus: NDArray[np.float32], path: Path) -> None:
 
     `torch.load(path, weights_only=True)` reads it, and a model takes it as it is.
     """
+    import torch  # the other files of a run are written without it
+
     content = io.BytesIO()  # written by Python, which says when a disk is full; torch does not
     torch.save(torch.from_numpy(stimulus)[None].clone(), content)
     path.write_bytes(content.getvalue())

@@ -49,7 +49,7 @@ class WindowedModel:
 
 
 def _windowed(plans: Sequence[Plan], frames: int, window: Window, forms: Forms) -> WindowedModel | None:
-    """One fast form that serves runs of one session, stimulus length and window."""
+    """One fast form that serves runs of one model, session, stimulus length and window."""
     first = plans[0]
     total = first.retina.facts.sessions[first.session]
     neurons = sorted({neuron for plan in plans for neuron in plan.neurons})
@@ -66,14 +66,14 @@ def accelerate(plans: Sequence[Plan], forms: Forms = FastForms) -> list[Plan]:
         plans: the runs.
         forms: gives the fast forms of a model.
     """
-    groups: dict[tuple[str, int, Window], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, str, int, Window], list[int]] = defaultdict(list)
     for index, plan in enumerate(plans):
         if plan.problem.objective.scores_responses:
             frames = plan.problem.stimulus.shape[1]
             window = plan.window or (0, frames - plan.retina.facts.lag)
-            groups[plan.session, frames, window].append(index)
+            groups[id(plan.retina), plan.session, frames, window].append(index)
     moved = list(plans)
-    for (_, frames, window), indices in groups.items():
+    for (_, _, frames, window), indices in groups.items():
         model = _windowed([plans[index] for index in indices], frames, window, forms)
         if model is None:
             continue

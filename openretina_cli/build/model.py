@@ -22,8 +22,9 @@ from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.models.directory import Presentation, load_ensemble
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.held_weights import digest_of_weights
 from openretina_cli.models.module import Stated
-from openretina_cli.models.safe_files import read_state_dict, sha256_of
+from openretina_cli.models.safe_files import read_state_dict
 from openretina_cli.models.seeding import seeded
 from openretina_cli.models.twin import Retina
 from openretina_cli.models.wrap import wrap_module
@@ -81,8 +82,8 @@ def _ensemble(option: EnsembleOption, report: Report | None) -> Retina:
     )
 
 
-def _fill(module: nn.Module, path: Path) -> str:
-    """Load a module's weights and return their digest."""
+def _fill(module: nn.Module, path: Path) -> None:
+    """Load a module's weights."""
     if not path.is_file():
         raise ModelError(f"model.weights={path} does not exist")
     try:
@@ -90,14 +91,14 @@ def _fill(module: nn.Module, path: Path) -> str:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ModelError(f"model.weights={path} does not fit the module: {' '.join(lines[1:2])}") from error
-    return sha256_of([path])
 
 
 def _module(option: TorchModule, frames: int, device: torch.device) -> Retina:
     target = option.module["_target_"]
     with seeded(device):  # weights that the user's code draws are the same in every run
         module = build_target(option.module, nn.Module, "model.module")
-    sha256 = "" if option.weights is None else _fill(module, Path(option.weights).expanduser())
+    if option.weights is not None:
+        _fill(module, Path(option.weights).expanduser())
     facts = ModelFacts(
         name=target.rpartition(".")[2],
         sessions={},
@@ -109,7 +110,7 @@ def _module(option: TorchModule, frames: int, device: torch.device) -> Retina:
         pixel_size=option.pixel_size,
         stimulus_range=option.stimulus_range,
         source=target,
-        sha256=sha256,
+        sha256=digest_of_weights(module),
         note=option.note,
     )
     stated = Stated(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -16,14 +14,14 @@ from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, Omega
 from openretina_cli.config.options import KINDS, LISTS, Noise, Optimizer, Option, Output, UserClass
 from openretina_cli.config.values import NeuronChoice, neuron_choice, one_of, require, spelt
 from openretina_cli.errors import SettingError
+from openretina_cli.store.identity import settings_key
 
+OBJECTIVES = ("neuron", "group")
+"""Settings at the top level that an objective may state otherwise for itself."""
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 TARGET = "_target_"
 MOST_NAMES = 20
 """A list of names that is longer is cut; a checkpoint may have hundreds of sessions."""
-PLACE = ("out", "overwrite", "device", "fail_fast")
-"""Settings that say where and how runs happen, not what they compute; they are no part of a run's identity."""
-
 YAML_WORDS = {True: "on", False: "off"}
 """YAML reads the bare keys `on` and `off` as truth values; here they are the clusters of an objective."""
 
@@ -64,7 +62,7 @@ class Settings:
 
     Attributes:
         session: the session (`data_key`); None means the checkpoint's first.
-        neuron: a neuron, several for a joint stimulus, or "all".
+        neuron: a neuron, several for a joint stimulus, or "all", as the objective has it.
         group: a cell-type group, whose neurons are meant instead of `neuron`.
         seed: of the start.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -245,6 +243,8 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 def plain_settings(config: DictConfig) -> dict[str, Any]:
     """The composed settings as plain containers, interpolations resolved.
 
+    `neuron` and `group` are those of the objective, which owns them: at the top level they are its default only.
+
     Raises:
         SettingError: an interpolation leads nowhere.
     """
@@ -253,13 +253,24 @@ def plain_settings(config: DictConfig) -> dict[str, Any]:
     except InterpolationResolutionError as error:
         raise SettingError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(node, dict)  # noqa: S101  # a DictConfig's container, for the type checker
-    return {str(key): value for key, value in node.items() if key != "hydra"}
+    plain = {str(key): value for key, value in node.items() if key != "hydra"}
+    objective = plain.get("objective")
+    if isinstance(objective, dict):
+        plain |= {
+            key: objective[key] for key in OBJECTIVES if key in plain and _is_sound(key, objective.get(key, MISSING))
+        }
+    return plain
 
 
-def settings_key(node: Mapping[str, Any]) -> str:
-    """Hex digest of the settings that shape a result."""
-    shaping = {key: value for key, value in node.items() if key not in PLACE}
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True, default=str).encode()).hexdigest()
+def _is_sound(key: str, value: object) -> bool:
+    """Whether an objective states a value that is one at the top level as well; if not, its own reader says why."""
+    if key == "group":
+        return value is None or (isinstance(value, int) and not isinstance(value, bool))
+    try:
+        neuron_choice(key, value)
+    except SettingError:
+        return False
+    return True
 
 
 def check_varied(key: str, value: object) -> None:

@@ -25,7 +25,7 @@ class ModelFacts:
         groups: cell-type group of every neuron by session, where the checkpoint has them.
         group_names: what the groups are called.
         source: path or URL of the checkpoint, or the import path of a module.
-        sha256: hex digest over the checkpoint's files, empty for a module without files.
+        sha256: hex digest over the checkpoint's files, or for a module of the user's over the weights that it holds.
         note: a sentence every user must see, such as that the model is a simulation.
         response_stride: stimulus frames from one response frame to the next.
     """

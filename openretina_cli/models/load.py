@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from openretina_cli.models.directory import Presentation, load_ensemble, member_files
+from openretina_cli.models.directory import Presentation, load_ensemble
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
+from openretina_cli.models.member_files import member_files
 from openretina_cli.models.safe_files import read_data_info
 from openretina_cli.models.twin import EnsembleModel
 

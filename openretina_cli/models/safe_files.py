@@ -17,13 +17,10 @@ a file that is changed while it is read.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openretina_cli.errors import ModelError
 from openretina_cli.models.foreign_file import content_of, named, one_line_errors
 from openretina_cli.models.plain_pickle import load_plain
 from openretina_cli.models.yaml_data import load_yaml
@@ -77,24 +74,3 @@ def read_state_dict(path: PathLike) -> dict[str, torch.Tensor]:
     from openretina_cli.models.torch_file import read_dense_tensors
 
     return read_dense_tensors(Path(path), MAX_STATE_DICT_BYTES)
-
-
-def sha256_of(paths: Iterable[PathLike]) -> str:
-    """One digest over several files; it depends on their names and contents, not on their folder or order.
-
-    It is the digest of what `sha256sum` prints for the files in order of their names.
-
-    Raises:
-        ModelError: a file cannot be read.
-    """
-    lines = []
-    for path in map(Path, paths):
-        digest = hashlib.sha256()
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(2**20):
-                    digest.update(chunk)
-        except OSError as error:
-            raise ModelError(f"cannot read {path}: {error.strerror}") from error
-        lines.append((path.name, digest.hexdigest()))
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(lines)).encode()).hexdigest()

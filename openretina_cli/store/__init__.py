@@ -1,1 +1,1 @@
-"""The run folder on disk: how files appear whole, the reader of files as untrusted data, and the finder of runs."""
+"""The run folder on disk: how files appear whole, what makes a run current, the reader and the finder."""

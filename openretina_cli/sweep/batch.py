@@ -17,7 +17,6 @@ from openretina_cli.artifacts.folder import RunFolder, Stamp
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.build.workbench import Workbench
 from openretina_cli.config.settings import Settings
 from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
@@ -98,10 +97,14 @@ class BatchRunner:
             folder = RunFolder(job.folder)
             settings = group.template.settings(job)
             before = folder.stamp
-            if not settings.overwrite and folder.finished(job.key):  # another sweep on the same folder did it
+            if not settings.overwrite and self._is_current(folder, settings):  # another sweep finished it meanwhile
                 self._finished(job)
                 continue
             yield _Open(job, group, settings, before), settings
+
+    def _is_current(self, folder: RunFolder, settings: Settings) -> bool:
+        result = folder.result
+        return result is not None and not self._solver.currency.difference(result, settings)
 
     def _write(self, run: _Open, solved: Solved, lines: Sequence[str]) -> None:
         tell(solved)
@@ -131,7 +134,7 @@ class BatchRunner:
 
     def _staged(self, run: _Open, lines: Sequence[str]) -> Path:
         """A folder aside with what Hydra leaves beside a run, and the log of the run."""
-        config = run.group.template.become(run.job.number, run.job.request)
+        config = run.group.template.become(run.job.number, run.job.request, run.job.folder)
         stage = self._area.stage(str(run.job.number))
         write_provenance(config, stage)
         text = "".join(f"{line}\n" for line in lines)
@@ -195,7 +198,7 @@ def _check_disk(error: BaseException) -> None:
 
 @contextmanager
 def batch_runner(
-    directory: Path, group: Group, workers: int | None, reporter: SweepReporter, bench: Workbench | None = None
+    directory: Path, group: Group, workers: int | None, reporter: SweepReporter, solver: Solver | None = None
 ) -> Iterator[BatchRunner]:
     """Set up what the runs of a sweep share; when the block ends well, all of them are in their folders.
 
@@ -204,7 +207,7 @@ def batch_runner(
         group: any group of the sweep; its logging settings count.
         workers: processes that draw; None means one per core.
         reporter: hears how it goes on.
-        bench: may have the model already.
+        solver: solves the runs; it may hold their model already.
 
     Raises:
         ArtifactError: the folder cannot be written.
@@ -216,7 +219,7 @@ def batch_runner(
             area(directory) as place,
             Renderer(workers) as renderer,
         ):
-            yield BatchRunner(place, renderer, lines, reporter, Solver(reporter, bench))
+            yield BatchRunner(place, renderer, lines, reporter, solver or Solver(reporter))
     except OSError as error:
         raise ArtifactError(
             f"out={directory} cannot be written: {error.strerror or error}", repair="out=FOLDER"

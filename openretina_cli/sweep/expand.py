@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Transformer
@@ -28,16 +28,18 @@ class Assignment:
         key: the setting, with Hydra's prefix (`+`, `++`, `~`) where it has one.
         text: as it is typed, `key=value`.
         value: the value, as Python sees it.
+        literal: whether the value `all` is the name of a session, and does not stand for every session.
     """
 
     key: str
     text: str
     value: Any
+    literal: bool = False
 
     @property
     def is_everything(self) -> bool:
         """Whether it stands for all neurons, or all sessions, of the model."""
-        return self.key in ("neuron", "session") and self.value == ALL
+        return not self.literal and self.key in ("neuron", "session") and self.value == ALL
 
     @property
     def is_hydras(self) -> bool:
@@ -117,7 +119,8 @@ def _choices(override: Override) -> list[Assignment]:
 def _fill(request: Request, position: int, values: Iterable[Any]) -> Iterator[Request]:
     key = request[position].key
     for value in values:
-        yield (*request[:position], _assignment(key, value), *request[position + 1 :])
+        filled = replace(_assignment(key, value), literal=True)
+        yield (*request[:position], filled, *request[position + 1 :])
 
 
 def _spell_out(request: Request, cells: Callable[[], Cells]) -> Iterator[Request]:

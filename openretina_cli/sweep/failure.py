@@ -25,7 +25,7 @@ def write_failure(settings: Settings, reason: str, folder: Path) -> None:
         "error": reason,
         "settings_key": settings.key,
         "session": settings.session,
-        "neuron": settings.neuron,
+        "neuron": settings.neuron if "neuron" in settings.values["objective"] else None,
         "seed": settings.seed,
         "settings": settings.values,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),

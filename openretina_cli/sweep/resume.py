@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.errors import SettingError
+from openretina_cli.build.currency import Currency
 from openretina_cli.sweep.plan import Group, Sweep
 from openretina_cli.sweep.template import Job
 
@@ -18,58 +19,44 @@ class Progress:
     Attributes:
         finished: runs that need not be made again.
         todo: the groups with what is left of them.
-        changed: how many of those left were finished before, under other settings.
+        changed: how many of those left were finished before, by what changed since.
         diverged: how many of the finished ones diverged.
     """
 
     finished: tuple[Job, ...]
     todo: tuple[Group, ...]
-    changed: int
+    changed: Mapping[str, int]
     diverged: int
 
 
-def _standing(group: Group, checkpoint: Callable[[Group], str]) -> tuple[list[Job], list[Job], int, int]:
-    """Of one group: finished, left, changed, diverged."""
-    finished, left, changed, diverged = [], [], 0, 0
-    present: str | None = None
-    for job in group.jobs:
-        result = RunFolder(job.folder).result
-        if result is not None and result.get("settings_key") == job.key:
-            present = checkpoint(group) if present is None else present
-            _check_checkpoint(result.get("model"), present, job)
-            finished.append(job)
-            diverged += result.get("status") != "completed"
-        else:
-            left.append(job)
-            changed += result is not None
-    return finished, left, changed, diverged
-
-
-def _check_checkpoint(model: object, present: str, job: Job) -> None:
-    made_with = model.get("sha256") if isinstance(model, dict) else None
-    if made_with != present:
-        raise SettingError(
-            f"{job.folder} was made with another checkpoint (SHA-256 {str(made_with)[:12]}, now {present[:12]})",
-            repair="another out=, or overwrite=true",
-        )
-
-
-def standing(sweep: Sweep, checkpoint: Callable[[Group], str]) -> Progress:
-    """See which runs are finished with the same settings and checkpoint.
+def standing(sweep: Sweep, currency: Currency) -> Progress:
+    """See which runs are finished and current; the others, changed or missing, are to be made.
 
     Args:
         sweep: the sweep.
-        checkpoint: tells the SHA-256 of a group's checkpoint; asked only where a finished run is found.
+        currency: tells whether a finished run is current.
 
     Raises:
-        SettingError: a finished run was made with the same settings, but another checkpoint.
+        OpenRetinaError: a model cannot be had, or a later version wrote a result.
     """
     if sweep.settings.overwrite:
-        return Progress((), sweep.groups, 0, 0)
-    found = [(group, _standing(group, checkpoint)) for group in sweep.groups]
-    return Progress(
-        finished=tuple(job for _, (finished, *_) in found for job in finished),
-        todo=tuple(group.only(left) for group, (_, left, _, _) in found if left),
-        changed=sum(changed for _, (_, _, changed, _) in found),
-        diverged=sum(diverged for _, (*_, diverged) in found),
-    )
+        return Progress((), sweep.groups, {}, 0)
+    finished: list[Job] = []
+    todo: list[Group] = []
+    changed: Counter[str] = Counter()
+    diverged = 0
+    for group in sweep.groups:
+        left = []
+        for job in group.jobs:
+            result = RunFolder(job.folder).result
+            settings = group.template.settings(job)
+            reason = "" if result is None else currency.difference(result, settings)
+            if result is None or reason:
+                left.append(job)
+                changed.update([reason] if reason else [])
+                continue
+            finished.append(job)
+            diverged += result.get("status") != "completed"
+        if left:
+            todo.append(group.only(left))
+    return Progress(tuple(finished), tuple(todo), changed, diverged)

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.build.currency import Currency
 from openretina_cli.config.options import Option
 from openretina_cli.config.options.launcher import LAUNCHERS, Batched, Slurm
 from openretina_cli.config.settings import typed
@@ -27,11 +28,12 @@ from openretina_cli.sweep.failure import Failures
 from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
 from openretina_cli.sweep.resume import Progress, standing
 from openretina_cli.sweep.slurm_submit import check_programs
-from openretina_cli.sweep.template import Job, Template
+from openretina_cli.sweep.template import Template
 
 if TYPE_CHECKING:  # torch, only where something is computed
     from openretina_cli.build.workbench import Workbench
-    from openretina_cli.models.facts import ModelFacts
+    from openretina_cli.config.settings import Settings
+    from openretina_cli.models.twin import Retina
     from openretina_cli.sweep.batch import SweepReporter
 
 MULTIRUN = "multirun.yaml"
@@ -71,6 +73,8 @@ class SweepRun:
         self._overrides = overrides
         self._compose = compose
         self._console = console
+        self._currency = Currency(lambda settings: self._retina(settings).facts.sha256)
+        self._local = True
 
     @cached_property
     def _bench(self) -> Workbench:
@@ -88,9 +92,10 @@ class SweepRun:
             sweep = plan_sweep(expand(self._overrides, self.cells), self._compose)
             launcher = launcher_of(sweep.groups[0].template.config)
             _check_places(sweep)
-            progress = standing(sweep, lambda group: self._facts(group.template, group.jobs[0]).sha256)
+            self._local = isinstance(launcher, Batched)
+            progress = standing(sweep, self._currency)
             if progress.todo:  # a model that cannot be had is one mistake, and not that of each run
-                self._facts(progress.todo[0].template, progress.todo[0].jobs[0])
+                self._retina(progress.todo[0].template.settings(progress.todo[0].jobs[0]))
             if progress.todo and isinstance(launcher, Slurm):
                 check_programs()
             self._console.planned(sweep.directory, progress)
@@ -98,7 +103,7 @@ class SweepRun:
             failures = self._launch(sweep, progress, launcher)
         if failures is None:
             return
-        if isinstance(launcher, Batched):
+        if isinstance(launcher, (Batched, Slurm)):
             self._draw_missing(sweep, progress, launcher.workers)
         files = write_report(sweep.directory, self._console.reported)
         self._console.closed(files)
@@ -107,7 +112,7 @@ class SweepRun:
             raise RunError(f"{failed} of {len(sweep.jobs)} runs failed", repair=f"a look at {files.summary}")
 
     def _draw_missing(self, sweep: Sweep, progress: Progress, workers: int | None) -> None:
-        """Draw the pictures of runs that an earlier command finished and had no time to draw."""
+        """Draw the pictures of runs that an earlier command finished, and had no time or was not asked to draw."""
         finished = {job.folder for job in progress.finished}
         for group in sweep.groups:
             folders = [job.folder for job in group.jobs if job.folder in finished]
@@ -124,26 +129,29 @@ class SweepRun:
         texts = [str(override.input_line) for override in self._overrides if not override.is_sweep_override()]
         chosen = [text for text in texts if text not in ("neuron=all", "session=all")]
         template = Template(self._compose(chosen))
-        job = template.job(0, ())
-        facts = self._facts(template, job)
-        return Cells(facts.sessions, template.settings(job).session or next(iter(facts.sessions)))
+        settings = template.settings(template.job(0, ()))
+        self._local = template.config.hydra.launcher.get("kind") == "batched"
+        facts = self._retina(settings).facts
+        return Cells(facts.sessions, settings.session or next(iter(facts.sessions)))
 
-    def _facts(self, template: Template, job: Job) -> ModelFacts:
-        """What the model of a run says of itself; the head of a cluster need not have the device that the runs get."""
-        settings = template.settings(job)
-        local = template.config.hydra.launcher.get("kind") == "batched"
-        return self._bench.retina(settings if local else replace(settings, device="cpu")).facts
+    def _retina(self, settings: Settings) -> Retina:
+        """The model of a run; the head of a cluster need not have the device that the runs get."""
+        return self._bench.retina(settings if self._local else replace(settings, device="cpu"))
 
     def _launch(self, sweep: Sweep, progress: Progress, launcher: Option) -> Failures | None:
         """Why runs of those that were left failed; None where they were left to others."""
         if not progress.todo:
             return {}
         if isinstance(launcher, Slurm):
-            return slurm.launch(sweep, progress.todo, launcher, self._console.reporter, self._console.say)
-        from openretina_cli.sweep.batch import batch_runner  # torch
+            return slurm.launch(
+                sweep, progress.todo, launcher, self._currency, self._console.reporter, self._console.say
+            )
+        from openretina_cli.solver import Solver  # torch
+        from openretina_cli.sweep.batch import batch_runner
 
         workers = launcher.workers if isinstance(launcher, Batched) else None
-        with batch_runner(sweep.directory, progress.todo[0], workers, self._console.reporter, self._bench) as runner:
+        solver = Solver(self._console.reporter, self._bench, self._currency)
+        with batch_runner(sweep.directory, progress.todo[0], workers, self._console.reporter, solver) as runner:
             for group in progress.todo:
                 runner.run(group)
         return runner.failures

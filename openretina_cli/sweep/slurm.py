@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.build.currency import Currency
 from openretina_cli.config.options.launcher import Slurm
 from openretina_cli.errors import RunError, SettingError
 from openretina_cli.sweep import slurm_queue
@@ -39,6 +40,7 @@ def launch(
     sweep: Sweep,
     groups: Sequence[Group],
     options: Slurm,
+    currency: Currency,
     reporter: SweepReporter,
     tell: Callable[[str], None],
 ) -> Failures | None:
@@ -48,6 +50,7 @@ def launch(
         sweep: the sweep; its folder exists.
         groups: what is left of it.
         options: how to submit.
+        currency: tells whether a run that was finished meanwhile is current.
         reporter: hears of each run of `groups` once, unless it is not waited for.
         tell: prints a line.
 
@@ -63,7 +66,7 @@ def launch(
     with _alone(sweep.directory), _left(sweep, tell):
         wanted = {job.folder: (job, group) for group in groups for job in group.jobs}
         awaited = _on_their_way(sweep.directory, wanted)
-        missing = _missing(groups, awaited, sweep.settings.overwrite, reporter)
+        missing = _missing(groups, awaited, currency, reporter)
         parts = [part for group in missing for part in _parts(group, options.group_size)]
         submitted = submit(parts, sweep.directory, options)
         new = f"{_many(len(submitted), 'run')} in {_many(len(parts), 'task')}"
@@ -144,13 +147,14 @@ def _check_same(run: Awaited) -> None:
 
 
 def _missing(
-    groups: Iterable[Group], awaited: Mapping[Path, Awaited], overwrite: bool, reporter: SweepReporter
+    groups: Iterable[Group], awaited: Mapping[Path, Awaited], currency: Currency, reporter: SweepReporter
 ) -> Iterator[Group]:
     """What must be submitted; runs that were finished since the command looked are counted."""
     for group in groups:
         jobs = []
         for job in (job for job in group.jobs if job.folder not in awaited):
-            if not overwrite and RunFolder(job.folder).finished(job.key):
+            settings, result = group.template.settings(job), RunFolder(job.folder).result
+            if result is not None and not settings.overwrite and not currency.difference(result, settings):
                 reporter.finished(job)
             else:
                 jobs.append(job)

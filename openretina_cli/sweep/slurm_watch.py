@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import FAILURE
 from openretina_cli.errors import RunError
 from openretina_cli.sweep import slurm_queue
+from openretina_cli.sweep.failure import write_failure
 from openretina_cli.sweep.plan import Group
 from openretina_cli.sweep.slurm_queue import State, Task
 from openretina_cli.sweep.slurm_record import Claim, outcome
@@ -117,16 +115,6 @@ def _names(directory: Path) -> set[str]:
 
 def _write_loss(awaited: Awaited, reason: str) -> None:
     """Leave a record in the folder of a run whose task could not leave one, so that the summary has it."""
-    settings = awaited.group.template.settings(awaited.job)
-    record = {
-        "status": "failed",
-        "error": reason,
-        "settings_key": awaited.job.key,
-        "session": settings.session,
-        "neuron": settings.neuron,
-        "seed": settings.seed,
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-    with suppress(OSError):  # it is told all the same
+    with suppress(OSError):  # the console names the reason all the same
         awaited.job.folder.mkdir(parents=True, exist_ok=True)
-        (awaited.job.folder / FAILURE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_failure(awaited.group.template.settings(awaited.job), reason, awaited.job.folder)

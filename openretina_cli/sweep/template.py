@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,45 +11,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from openretina_cli.config.settings import Settings, plain_settings, read_settings, settings_key
-from openretina_cli.sweep.expand import VARIED, Assignment, Request
+from openretina_cli.config.settings import Settings, plain_settings, read_settings
+from openretina_cli.store.identity import settings_key
+from openretina_cli.sweep.expand import VARIED, Request
+from openretina_cli.sweep.folder_name import short
 from openretina_cli.sweep.uninterrupted import uninterrupted
-from openretina_cli.text import folder_name
 
-FIRST = ("session", "neuron", "seed")
-"""What tells runs apart comes first in their names, which may be cut."""
 LOCKS = ["struct", "readonly"]
 """What keeps composed settings from being changed."""
-
-
-def _rank(item: str) -> tuple[int, str]:
-    key = item.partition("=")[0]
-    return (FIRST.index(key) if key in FIRST else len(FIRST)), item
-
-
-def _items(name: str) -> list[str]:
-    """The overrides in a name; commas inside brackets belong to a value."""
-    items, depth = [""], 0
-    for character in name:
-        depth += (character in "[{(") - (character in "]})")
-        if character == "," and depth == 0:
-            items.append("")
-        else:
-            items[-1] += character
-    return items
-
-
-def short(name: str) -> str:
-    """A folder name of bounded length for Hydra's `override_dirname`, the same for the same runs, and for no others.
-
-    Of a path only the last part is kept; a hash stands for what is left out.
-    """
-    items = sorted(_items(name), key=_rank)
-    told = [re.sub(r"=.*[/\\](?=[^/\\])", "=", item) for item in items]
-    safe = folder_name(",".join(told))
-    if safe == (",".join(items) or "run"):
-        return safe
-    return f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def register_resolvers() -> None:
@@ -68,12 +36,14 @@ class Job:
         request: its overrides.
         folder: where it goes.
         key: of its settings, see `Settings.key`.
+        stack: runs with equal values share one model, so that they can be solved as one stack.
     """
 
     number: int
     request: Request
     folder: Path
     key: str
+    stack: str
 
     @property
     def session(self) -> str:
@@ -89,39 +59,61 @@ def shared_part(request: Request) -> tuple[str, ...]:
 class Template:
     """Composed settings, Hydra's own among them, that become those of one run after another.
 
-    Composing takes Hydra 50 ms, a change in place one. It comes to the same, as what else is composed cannot depend on
-    neuron, session or seed.
+    Composing takes Hydra 50 ms, a change in place one. Settings that refer to neuron, session or seed by interpolation
+    are resolved anew for each run; no choice of an option can refer to them.
 
     Args:
         config: composed by Hydra from what the runs share; it is changed.
+        telling: settings in which the runs of the sweep differ; folders are named by them. None means all.
+        moment: a template of the same command, at whose time `${now:...}` is resolved here as well.
     """
 
-    def __init__(self, config: DictConfig) -> None:
+    def __init__(
+        self, config: DictConfig, telling: AbstractSet[str] | None = None, moment: Template | None = None
+    ) -> None:
         register_resolvers()
         self.config = config
         bare = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         assert isinstance(bare, DictConfig)  # noqa: S101  # what masked_copy returns, for the type checker
         self._bare = bare
+        if moment is not None:
+            OmegaConf.copy_cache(moment.config, config)
+        OmegaConf.copy_cache(config, bare)
+        self._telling = telling
         self._like: Settings | None = None
         # such settings may differ from run to run beyond neuron, session and seed
-        self._asks_hydra = "${hydra:" in OmegaConf.to_yaml(bare)
+        self._refers_to_hydra = "${hydra:" in OmegaConf.to_yaml(bare)
 
     @uninterrupted()
-    def become(self, number: int, request: Request) -> DictConfig:
+    def become(self, number: int, request: Request, folder: Path | None = None) -> DictConfig:
         """Make the settings those of a run, and return them; the next call changes them again.
 
+        Args:
+            number: of the run in the sweep.
+            request: the overrides of the run.
+            folder: where the run goes; None means the folder that is named by what tells the runs apart.
+
         Raises:
-            SettingError: the sweep's folder cannot be told.
+            SettingError: the sweep's folder cannot be resolved.
         """
+        self._become(number, request, self._telling)
+        if folder is not None:
+            self._set_output(folder)
+        return self.config
+
+    def _become(self, number: int, request: Request, telling: AbstractSet[str] | None) -> None:
         config, hydra = self.config, self.config.hydra
         HydraConfig.instance().cfg = config  # type: ignore[assignment]  # as Hydra does; so that ${hydra:...} resolves
         self._vary(request)
         with flag_override(config, LOCKS, False):
             hydra.job.id, hydra.job.num = str(number), number
             hydra.overrides.task = [assignment.text for assignment in request if not assignment.is_hydras]
-            hydra.job.override_dirname = self._dirname(request)
-            hydra.runtime.output_dir = str(self.directory / str(hydra.sweep.subdir))
-        return config
+            hydra.job.override_dirname = self._dirname(request, telling)
+        self._set_output(self.directory / str(hydra.sweep.subdir))
+
+    def _set_output(self, folder: Path) -> None:
+        with flag_override(self.config, LOCKS, False):
+            self.config.hydra.runtime.output_dir = str(folder)
 
     def _vary(self, request: Request) -> None:
         for node in (self.config, self._bare):
@@ -130,23 +122,44 @@ class Template:
                     if assignment.key in VARIED:
                         node[assignment.key] = assignment.value
 
-    def _dirname(self, request: Sequence[Assignment]) -> str:
+    def _dirname(self, request: Request, telling: AbstractSet[str] | None) -> str:
         """What Hydra calls `override_dirname`."""
         how = self.config.hydra.job.config.override_dirname
-        told = [item for item in request if not item.is_hydras and item.key.lstrip("+~") not in how.exclude_keys]
-        return str(how.item_sep).join(text.replace("=", how.kv_sep, 1) for text in sorted(item.text for item in told))
+        named = [
+            item.text
+            for item in request
+            if not item.is_hydras
+            and (telling is None or item.key in telling)
+            and item.key.lstrip("+~") not in how.exclude_keys
+        ]
+        return str(how.item_sep).join(text.replace("=", how.kv_sep, 1) for text in sorted(named))
 
     @property
     def directory(self) -> Path:
-        """The sweep's folder."""
+        """The sweep's folder, as the settings of the present run have it."""
         return Path(str(self.config.hydra.sweep.dir)).absolute()
+
+    @property
+    def directory_text(self) -> str:
+        """The sweep's folder as it is written, with its interpolations."""
+        node = OmegaConf.to_container(OmegaConf.masked_copy(self.config, "out"), resolve=False)
+        return str(node["out"]) if isinstance(node, dict) else ""
 
     @uninterrupted()
     def job(self, number: int, request: Request) -> Job:
         """The record of a run."""
         config = self.become(number, request)
-        key = settings_key(plain_settings(self._bare))
-        return Job(number, request, Path(config.hydra.runtime.output_dir), key)
+        values = plain_settings(self._bare)
+        start = values.get("stimulus")
+        frames = start.get("frames") if isinstance(start, dict) else None
+        stack = json.dumps([frames, *map(values.get, ("model", "device", "tf32"))], sort_keys=True, default=str)
+        return Job(number, request, Path(config.hydra.runtime.output_dir), settings_key(values), stack)
+
+    @uninterrupted()
+    def fully_named(self, job: Job) -> Path:
+        """The folder of a run that is named by everything that was set for it, not only by what differs."""
+        self._become(job.number, job.request, None)
+        return Path(str(self.config.hydra.runtime.output_dir))
 
     @uninterrupted()
     def settings(self, job: Job) -> Settings:
@@ -155,8 +168,8 @@ class Template:
         Raises:
             SettingError: one is wrong.
         """
-        if self._asks_hydra:
-            self.become(job.number, job.request)
+        if self._refers_to_hydra:
+            self.become(job.number, job.request, job.folder)
         else:
             self._vary(job.request)
         self._like = read_settings(self._bare, self._like)

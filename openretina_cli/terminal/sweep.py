@@ -72,8 +72,7 @@ class SweepConsole:
         parts = [f"{self._total} runs"]
         if standing.finished:
             parts.append(f"{self._before} of them finished before")
-        if standing.changed:
-            parts.append(f"{standing.changed} made again, as their settings changed")
+        parts += [f"{count} made again, as {reason}" for reason, count in standing.changed.items()]
         self.console.print(Text.assemble(("sweep ", "bold"), ", ".join(parts)))
         if left:
             self._bar = Bar(self.console, "", self._total, self._before, unit="runs")

@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 from openretina_cli.build.problem import Plan, plan_run
 from openretina_cli.config.settings import TARGET, Settings, read_settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
-from openretina_cli.models.directory import member_files
-from openretina_cli.models.safe_files import sha256_of
+from openretina_cli.models.member_files import member_files
 from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
 from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.reader import read_result, read_stimulus

@@ -1,0 +1,110 @@
+"""The folder of each run of a sweep, beside those of runs that are there already.
+
+A run is known by its settings, not by the name of its folder: an enlarged sweep, in which runs differ in more settings
+than before, finds the finished ones under their earlier names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from openretina_cli.artifacts.folder import RESULT, RunFolder
+from openretina_cli.errors import SettingError
+from openretina_cli.store.digest import digest_of_text
+from openretina_cli.store.identity import recorded_key, shapes_numbers
+from openretina_cli.sweep.folder_name import folded
+from openretina_cli.sweep.template import Job
+
+OVERRIDES = Path(".hydra") / "overrides.yaml"
+MOST_BYTES = 2**20
+"""Size of a file of overrides; a larger one is none."""
+
+
+def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job], Path]) -> list[Job]:
+    """Give each run its folder.
+
+    A run goes where a finished run of the same settings lies, or into the folder that is named by what tells the runs
+    of the sweep apart. Where that one holds a run of another command, whose other overrides do not show in its name, a
+    name with all overrides is taken, so that nothing finished is replaced.
+
+    Args:
+        directory: the sweep's folder.
+        jobs: the runs, each with the folder that its name leads to.
+        fully_named: gives the folder of a run that is named by all of its overrides.
+
+    Raises:
+        SettingError: two runs would go into one folder.
+    """
+    apart = _told_apart(list(jobs))
+    there = dict(_finished(directory))
+    folders = {key: folder for folder, key in there.items()}
+    placed = []
+    for job in apart:
+        if there.get(job.folder) == job.key or job.key not in folders:
+            other = job.folder in there and there[job.folder] != job.key and _is_of_another_command(job)
+            placed.append(replace(job, folder=fully_named(job)) if other else job)
+        else:
+            placed.append(replace(job, folder=folders[job.key]))
+    _check_folders(placed)
+    return placed
+
+
+def _told_apart(jobs: Sequence[Job]) -> list[Job]:
+    """Add a hash to names that differ in nothing but case, which some file systems ignore."""
+    distinct = {job.folder for job in jobs}
+    counts = Counter(folded(str(folder)) for folder in distinct)
+    return [
+        replace(job, folder=job.folder.with_name(f"{job.folder.name}-{digest_of_text(job.folder.name)[:8]}"))
+        if counts[folded(str(job.folder))] > 1
+        else job
+        for job in jobs
+    ]
+
+
+def _finished(directory: Path) -> Iterator[tuple[Path, str]]:
+    """The finished runs directly below a folder, each with the key of its settings."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:  # there is none yet
+        return
+    for folder in (directory / name for name in names if not name.startswith(".")):
+        if os.path.lexists(folder / RESULT) and (result := RunFolder(folder).result) is not None:
+            yield folder, recorded_key(result)
+
+
+def _is_of_another_command(job: Job) -> bool:
+    """Whether the run in the folder of a job was made with other overrides than the job has."""
+    try:
+        path = job.folder / OVERRIDES
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return True
+        recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return True
+    if not isinstance(recorded, list):
+        return True
+    own = [item.text for item in job.request if not item.is_hydras]
+    return _shaping(map(str, recorded)) != _shaping(own)
+
+
+def _shaping(texts: Iterable[str]) -> Mapping[str, str]:
+    pairs = [text.partition("=")[::2] for text in texts]
+    return {key: value for key, value in pairs if shapes_numbers(key)}
+
+
+def _check_folders(jobs: Sequence[Job]) -> None:
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        other = taken.setdefault(folded(str(job.folder)), job)
+        if other is not job:
+            raise SettingError(
+                f"runs {other.number} and {job.number} of the sweep would both go into {job.folder}",
+                expected="a folder for each run",
+                repair="hydra.sweep.subdir left as it is",
+            )
