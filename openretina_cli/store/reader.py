@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store.files import RefusedError, read_mapping, read_text, read_yaml, refusing
-from openretina_cli.store.names import CONFIG, FAILURE, RESPONSE, RESULT, STIMULUS
+from openretina_cli.store.names import CONFIG, FAILURE, OVERRIDES, RESPONSE, RESULT, STIMULUS
 from openretina_cli.store.result import Failure, Result, failure_of_tree, result_of_tree
 from openretina_cli.store.stimulus_file import read_stimulus_file
 
@@ -48,6 +48,15 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     except ArtifactError:
         return {}
     return tree if isinstance(tree, Mapping) else {}
+
+
+def read_overrides(folder: Path) -> list[str] | None:
+    """Hydra's record of the overrides that a run was made with; None where it cannot be read."""
+    try:
+        tree = read_yaml(folder / OVERRIDES, folder)
+    except ArtifactError:
+        return None
+    return [str(item) for item in tree] if isinstance(tree, list) else None
 
 
 def read_stimulus(folder: Path) -> NDArray[np.float32]:

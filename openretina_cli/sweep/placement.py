@@ -12,18 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from openretina_cli.artifacts.folder import RESULT, RunFolder
 from openretina_cli.errors import SettingError
 from openretina_cli.store.digest import digest_of_text
 from openretina_cli.store.identity import recorded_key, shapes_numbers
+from openretina_cli.store.reader import read_overrides
 from openretina_cli.sweep.folder_name import folded
 from openretina_cli.sweep.template import Job
-
-OVERRIDES = Path(".hydra") / "overrides.yaml"
-MOST_BYTES = 2**20
-"""Size of a file of overrides; a larger one is none."""
 
 
 def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job], Path]) -> list[Job]:
@@ -80,17 +75,9 @@ def _finished(directory: Path) -> Iterator[tuple[Path, str]]:
 
 def _is_of_another_command(job: Job) -> bool:
     """Whether the run in the folder of a job was made with other overrides than the job has."""
-    try:
-        path = job.folder / OVERRIDES
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return True
-        recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
-        return True
-    if not isinstance(recorded, list):
-        return True
+    recorded = read_overrides(job.folder)
     own = [item.text for item in job.request if not item.is_hydras]
-    return _shaping(map(str, recorded)) != _shaping(own)
+    return recorded is None or _shaping(recorded) != _shaping(own)
 
 
 def _shaping(texts: Iterable[str]) -> Mapping[str, str]:
