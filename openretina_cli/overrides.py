@@ -16,6 +16,7 @@ from openretina_cli.config.paths import PATHS
 from openretina_cli.config.settings import GROUPS
 from openretina_cli.config.values import spelt
 from openretina_cli.errors import SettingError
+from openretina_cli.text import is_text
 
 BRACKETS = ("[]", "()", "{}")
 
@@ -109,12 +110,10 @@ def _check_encoding(texts: Sequence[str]) -> None:
         SettingError: there are such bytes.
     """
     for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
+        if not is_text(text):
             encoding = sys.getfilesystemencoding()
             repair = "" if encoding == "utf-8" else "PYTHONUTF8=1 before the command"
-            raise SettingError(f"cannot read {text}", expected=f"KEY=VALUE in {encoding}", repair=repair) from error
+            raise SettingError(f"cannot read {text}", expected=f"KEY=VALUE in {encoding}", repair=repair)
 
 
 def _check_blanks(texts: Sequence[str]) -> None:

@@ -36,6 +36,7 @@ UNSAFE = re.compile(
     "\ud800-\udfff]"  # lone surrogates: bytes of a file name that are no UTF-8, or broken JSON
 )
 """Characters that must reach no terminal, and break tables and files."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """Beginning of a cell that a spreadsheet evaluates (OWASP, CSV Injection), with the full-width forms."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -43,6 +44,11 @@ REFUSED = re.compile(r'[<>:"/\\|?*' + REPLACEMENT + r"\s]+")
 """Characters that Windows and FAT refuse in names (Microsoft, Naming Files), and what is awkward in a shell."""
 DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
 """Names that Windows keeps for devices, with any ending."""
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be encoded; lone surrogates cannot."""
+    return SURROGATE.search(text) is None
 
 
 def printable(text: str) -> str:

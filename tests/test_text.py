@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
+import shutil
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import DATA
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
@@ -239,3 +243,47 @@ def test_no_word_of_a_command_line_comes_back_as_a_code(text: str, capsys: pytes
         error = capsys.readouterr().err
         assert set(controls(error)) == {"\n"}
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["models", "optimize -m session=all"])
+@pytest.mark.parametrize("name", ["colour", "nul", "surrogate", "formula"])
+def test_a_session_of_any_name_is_shown_swept_and_tabled_safely(
+    name: str, verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = {**HOSTILE, "formula": "=1+1", "markup": "a[/b]$"}[name]
+    model = renamed(tmp_path / "model", session)
+    words = [f"model.path={model}", f"out={tmp_path / 'sweep'}", "output=minimal", "stopper.max_iterations=0"]
+    start = ["models", "ensemble_directory"] if verb == "models" else [*verb.split(), "model=ensemble_directory"]
+    code = main([*start, *words])
+    shown = capsys.readouterr()
+    assert set(controls(shown.out + shown.err)) <= {"\n"}
+    if name == "surrogate":  # which neither YAML nor a folder's name holds
+        assert (code, shown.err.count("\n")) == (2, 1)
+        return
+    assert (code, shown.err) == (0, "")
+    assert one_line(session)[:8] in shown.out or verb != "models"
+    for folder in (tmp_path / "sweep").glob("session=*"):
+        assert not set(folder.name) & set('<>:"/\\|?*')
+        assert controls(folder.name) == []
+    if verb != "models":
+        rows = list(csv.reader(io.StringIO((tmp_path / "sweep" / "summary.csv").read_text(encoding="utf-8"))))
+        column = [row[rows[0].index("session")] for row in rows[1:]]
+        assert csv_cell(session) in column
+        assert len(column) == 2
+
+
+def renamed(folder: Path, session: str) -> Path:
+    """One member of the ensemble, whose first session has another name."""
+    folder.mkdir()
+    old = "3_ventral1_20201021"
+    source = DATA / "ensemble"
+    shutil.copy(source / "config_00000.yaml", folder)
+    weights = torch.load(source / "state_dict_00000.pth.tar", weights_only=True)
+    torch.save(
+        {key.replace(old, session): value for key, value in weights.items()}, folder / "state_dict_00000.pth.tar"
+    )
+    info = pickle.loads((source / "data_info_00000.pkl").read_bytes())  # noqa: S301  # the tests' own file
+    (folder / "data_info_00000.pkl").write_bytes(
+        pickle.dumps({key.replace(old, session): value for key, value in info.items()}, 4)
+    )
+    return folder

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from openretina_cli.errors import ModelError
+from openretina_cli.text import is_text
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -49,3 +52,12 @@ class ModelFacts:
     def response_frames(self, frames: int) -> int:
         """Response frames to a stimulus of `frames` frames; below 1 where the stimulus is too short."""
         return -((self.lag - frames) // self.response_stride)
+
+    def __post_init__(self) -> None:
+        """Refuses sessions that no file could name.
+
+        Raises:
+            ModelError: a session's name holds a lone surrogate, which neither YAML nor a folder's name takes.
+        """
+        if broken := [session for session in self.sessions if not is_text(session)]:
+            raise ModelError(f"the session {broken[0]} of {self.name} has no name in Unicode")
