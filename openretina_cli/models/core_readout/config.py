@@ -6,7 +6,6 @@ purpose: to find what a reference such as `${kernels.temporal}` means. Nothing o
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.archive import StoredTensor
 from openretina_cli.models.core_readout.standins import StandIn
+from openretina_cli.models.plain_pickle import _plain as plain_array
 from openretina_cli.models.plain_pickle import shown
 
 REFERENCE = re.compile(r"\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}", re.ASCII)
@@ -128,17 +128,15 @@ def members_of(value: object) -> Mapping[str, Any] | None:
 
 def numbers_of(value: object) -> list[float] | None:
     """The numbers of a tensor, array or list in a row; None for anything else."""
-    if isinstance(value, StoredTensor):
-        if math.prod(value.shape) > MAX_ITEMS * 100 or value.dtype.is_complex:
-            return None
-        return [float(number) for number in value.load().flatten().tolist()]
-    if isinstance(value, np.ndarray):
-        return [float(number) for number in value.ravel()] if value.dtype.kind in "iufb" else None
     try:
-        items = plain_value(value, "")
-    except ModelError:
+        if isinstance(value, StoredTensor):
+            items = value.load().flatten().tolist()
+        elif isinstance(value, StandIn) or value is None or isinstance(value, (list, tuple)):
+            items = plain_value(value, "")
+        else:
+            items = np.asarray(plain_array(value, {})).ravel().tolist()
+    except (ModelError, TypeError, ValueError):
         return None
-    items = items if isinstance(items, list) else [items]
-    if not all(isinstance(item, (int, float)) for item in items):
+    if not isinstance(items, list) or not all(isinstance(item, (int, float)) for item in items):
         return None
     return [float(item) for item in items]

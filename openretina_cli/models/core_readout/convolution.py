@@ -1,7 +1,7 @@
 """The convolutions of openretina's cores, with their kernels worked out once.
 
-A `Convolution` maps `(batch, in, time, height, width)` to `(batch, out, time', height', width')`, without bias. It keeps
-its kernel as the factors that the checkpoint holds, from which the fast form takes them.
+A `Convolution` maps `(batch, in, time, height, width)` to `(batch, out, time', height', width')`, without bias. It
+keeps its kernel as the factors that the checkpoint holds, from which the fast form takes them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

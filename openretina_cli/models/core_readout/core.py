@@ -180,9 +180,10 @@ def read_padding_setting(settings: Settings, name: str, default: bool) -> Paddin
     """A padding in any of its forms."""
     value = settings.value(name, default)
     if isinstance(value, list) and len(value) == 3 and all(type(n) is int and 0 <= n < 256 for n in value):
-        return tuple(value)  # type: ignore[return-value]  # three of them
-    if isinstance(value, bool) or value in ("same", "valid") or (type(value) is int and 0 <= value < 256):
-        return value  # type: ignore[no-any-return]
+        return value[0], value[1], value[2]
+    if value in ("same", "valid") or (isinstance(value, int) and 0 <= value < 256):  # false and true are 0 and 1
+        one: bool | int | str = value
+        return one
     raise settings.refuse(name, "true, false, a number of pixels, or three of them")
 
 
@@ -240,11 +241,18 @@ def read_stacked_core(settings: Settings, weights: Weights, inputs: int, hidden:
     cut = settings.whole("cut_first_n_frames", 30)
     settings.ignore("gamma_input", "gamma_hidden", "gamma_in_sparse", "gamma_temporal", "dropout_rate")
     layers = [
-        _layer(settings, weights, i, kind, ConvolutionSpec(channels[i], channels[i + 1], *kernels[i], paddings[i]), pool_every)
+        _layer(
+            settings,
+            weights,
+            i,
+            kind,
+            ConvolutionSpec(channels[i], channels[i + 1], *kernels[i], paddings[i]),
+            pool_every,
+        )
         for i in range(len(kernels))
     ]
     squash = _squash(settings, weights)
-    return StackedCore(layers, channels[-1], cut=cut, squash=squash, downsample=downsample)  # type: ignore[arg-type]
+    return StackedCore(layers, channels[-1], cut=cut, squash=squash, downsample=downsample)
 
 
 def read_dummy_core(settings: Settings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:

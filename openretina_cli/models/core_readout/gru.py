@@ -49,6 +49,11 @@ class Gate(nn.Module):
         groups: groups of channels that do not mix.
     """
 
+    seen: Tensor
+    seen_bias: Tensor
+    kept: Tensor
+    kept_bias: Tensor
+
     def __init__(self, seen: tuple[Tensor, Tensor], kept: tuple[Tensor, Tensor], padding: int, groups: int) -> None:
         super().__init__()
         for name, value in zip(("seen", "seen_bias", "kept", "kept_bias"), (*seen, *kept), strict=True):
@@ -87,8 +92,10 @@ class ConvGru(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features `(batch, in, time, height, width)` to states `(batch, out, time, height', width')`."""
-        frames = x.transpose(1, 2)
-        seen = [gate.of_input(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]) for gate in self.gates]
+        batch, _, time = x.shape[:3]
+        frames = x.transpose(1, 2).flatten(0, 1)
+        parts = [gate.of_input(frames) for gate in self.gates]
+        seen = [part.view(batch, time, *part.shape[1:]) for part in parts]
         state = torch.zeros_like(seen[0][:, 0])
         states = []
         for reset, update, out in zip(*(part.unbind(1) for part in seen), strict=True):
@@ -109,21 +116,25 @@ def _gate(weights: Weights, name: str, gru: Settings, inputs: int, outputs: int)
     pads = gru.flag("pad_input", True)
     sizes = [gru.whole("input_kern", low=1, high=255), gru.whole("rec_kern", low=1, high=255)]
     if sizes[1] % 2 == 0 or (pads and sizes[0] % 2 == 0):
-        raise gru.refuse("rec_kern" if sizes[1] % 2 == 0 else "input_kern", "an odd size; openretina fails with an even one")
+        raise gru.refuse(
+            "rec_kern" if sizes[1] % 2 == 0 else "input_kern", "an odd size; openretina fails with an even one"
+        )
     if inputs % groups or outputs % groups:
         raise gru.refuse("groups", f"a divisor of {inputs} and {outputs} channels")
     taken = []
     for part, channels, size in zip(("input", "hidden"), (inputs, outputs), sizes, strict=True):
         kernel = weights.take(f"{name}_{part}.weight", outputs, channels // groups, size, size)
         taken.append((kernel, weights.take(f"{name}_{part}.bias", outputs)))
-    return Gate(*taken, padding=sizes[0] // 2 if pads else 0, groups=groups)
+    seen, kept = taken
+    return Gate(seen, kept, padding=sizes[0] // 2 if pads else 0, groups=groups)
 
 
 def _read_gru(settings: Settings, weights: Weights, inputs: int) -> tuple[ConvGru, int]:
     gru = settings.part("gru_kwargs")
     outputs = gru.whole("rec_channels", low=1)
     gates = [
-        _gate(weights, f"core.features.gru.gru.{name}_gate", gru, inputs, outputs) for name in ("reset", "update", "out")
+        _gate(weights, f"core.features.gru.gru.{name}_gate", gru, inputs, outputs)
+        for name in ("reset", "update", "out")
     ]
     gru.ignore("gamma_rec")
     gru.finish()
@@ -180,8 +191,11 @@ def _sizes(settings: Settings, name: str, default: int, layers: int) -> tuple[in
 
 
 def _paddings(settings: Settings, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Padding of each layer. The settings count as true or false; the lists are off by one, as in openretina: the first
-    hidden layer gets none, and every later one half of the kernel of the layer before it."""
+    """Padding of each layer.
+
+    The settings count as true or false. The list is off by one, as in openretina: the first hidden layer gets none, and
+    every later one half of the kernel of the layer before it.
+    """
     halves = [(0, size // 2, size // 2) for size in sizes]
     none = (0, 0, 0)
     first = halves[0] if settings.value("input_padding", False) else none

@@ -101,9 +101,8 @@ def _groups(entries: Mapping[str, Any], neurons: Mapping[str, int]) -> dict[str,
     found = {}
     for name, count in neurons.items():
         numbers = numbers_of((members_of(sessions.get(name)) or {}).get("group_assignment"))
-        if numbers and len(numbers) == count and all(number == int(number) for number in numbers if math.isfinite(number)):
-            if all(math.isfinite(number) for number in numbers):
-                found[name] = tuple(int(number) for number in numbers)
+        if numbers and len(numbers) == count and all(number.is_integer() for number in numbers):
+            found[name] = tuple(int(number) for number in numbers)
     return found
 
 
@@ -133,7 +132,8 @@ def read_info(data_info: object, neurons: Mapping[str, int]) -> Info:
     levels = reader.grey_levels()
     if levels is None:
         reader.remarks["stimulus_range"] = (
-            "the checkpoint holds no grey-level statistics, so the stimulus range is unknown; state model.stimulus_range"
+            "the checkpoint holds no grey-level statistics, so the stimulus range is unknown; "
+            "state model.stimulus_range"
         )
     species, metric = (reader.plain(name) for name in ("animal_species", "pretrained_performance_metric"))
     return Info(

@@ -83,7 +83,7 @@ def checkpoint_files(path: PathLike | Sequence[PathLike], members: Sequence[int]
 
 
 def _field(form: Form, info: Info) -> tuple[int, int, int]:
-    """The stimulus' shape. Where colours are squashed `in_shape` has one channel, and only `data_info` the true number."""
+    """The stimulus' shape; where colours are squashed, `in_shape` has one channel and `data_info` the true number."""
     field = info.shape or (form.in_shape[0], *form.in_shape[2:])
     if math.prod(field) > MAX_PIXELS:
         raise ModelError(f"the stimulus has {field[0]} channels of {field[1]} x {field[2]} pixels, which is too large")
@@ -140,7 +140,7 @@ def _mean_quality(members: Sequence[_Loaded]) -> dict[str, tuple[float | None, .
         columns = [member.info.quality[session] for member in members if session in member.info.quality]
         if len(columns) == len(members):
             rows = zip(*columns, strict=True)
-            found[session] = tuple(None if None in row else math.fsum(row) / len(row) for row in rows)  # type: ignore[arg-type]
+            found[session] = tuple(None if None in row else math.fsum(row) / len(row) for row in rows)
     return found
 
 

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -106,7 +105,7 @@ class PointReadout(Readout):
         frames = x.transpose(1, 2).flatten(0, 1)
         points = self.points[None, :, None].expand(len(frames), -1, -1, -1)
         seen = F.grid_sample(frames, points, align_corners=self.align_corners)[..., 0]
-        return F.softplus((seen * self.weights).sum(1) + self.bias).unflatten(0, (batch, time))
+        return F.softplus((seen * self.weights).sum(1) + self.bias).view(batch, time, -1)
 
 
 class LinearReadout(Readout):
@@ -166,7 +165,8 @@ class ContrastReadout(Readout):
         moments = [self._moments(x, neuron) for neuron in range(len(self.spatial))]
         mean, square = (torch.stack(moment, -1) for moment in zip(*moments, strict=True))
         contrast = torch.sqrt((square - mean.square()).clamp(min=LEAST_VARIANCE))
-        return a * F.softplus(b * (mean + self.contrast * contrast) + c)
+        response: Tensor = a * F.softplus(b * (mean + self.contrast * contrast) + c)
+        return response
 
     def _moments(self, x: Tensor, neuron: int) -> tuple[Tensor, Tensor]:
         """Mean and mean square `(batch, time)` of one neuron, so that few filtered stimuli are in memory at a time."""
@@ -198,7 +198,6 @@ class Session:
     def prefix(self) -> str:
         """What the names of its weights start with."""
         return f"readout.{self.name}"
-
 
     def refuse_centred(self, kind: str) -> None:
         """Refuse to move neurons whose readout has no Gaussian mask.
@@ -267,7 +266,7 @@ def read_factorised(settings: Settings, weights: Weights, session: Session, seen
         features = features / torch.sqrt(features.square().sum(0) + NORM_EPSILON)
     if not settings.flag("readout_bias", False):
         bias = torch.zeros_like(bias)
-    return MaskReadout(masks.unflatten(0, (seen.height, seen.width)), features, bias)
+    return MaskReadout(masks.view(seen.height, seen.width, neurons), features, bias)
 
 
 def _shared(settings: Settings, weights: Weights, name: str, index: str, session: Session, axis: int) -> Tensor | None:

@@ -33,10 +33,7 @@ class Settings:
             ModelError: the setting is missing and has no default, or cannot be read.
         """
         self._known.add(name)
-        if name not in self._entries:
-            value = default
-        else:
-            value = plain_value(self._entries[name], f"{self._where}.{name}")
+        value = plain_value(self._entries[name], f"{self._where}.{name}") if name in self._entries else default
         if value is _MISSING or (isinstance(value, str) and value == "???"):
             raise ModelError(f"the checkpoint lacks the setting {self._where}.{name}")
         return value

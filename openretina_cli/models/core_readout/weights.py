@@ -48,7 +48,8 @@ class Weights:
         """
         if name not in self._entries:
             raise ModelError(f"the state dict lacks {shown(name)}")
-        return self._entries[name].shape
+        shape: tuple[int, ...] = self._entries[name].shape
+        return shape
 
     def take(self, name: str, *shape: int) -> Tensor:
         """A weight in float32, which counts as used from now on.
@@ -61,7 +62,7 @@ class Weights:
         stored = self._entries.pop(name)
         if stored.dtype.is_complex:
             raise ModelError(f"{shown(name)} has elements of type {stored.dtype}", expected="real numbers")
-        weight = stored.load().float()
+        weight: Tensor = stored.load().float()
         if not bool(torch.isfinite(weight).all()):
             raise ModelError(f"{shown(name)} holds NaN or infinity", expected="finite weights")
         return weight
