@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from openretina_cli.models.core_readout.core import Core
+from openretina_cli.models.core_readout.fast import CannotFoldError, FastCoreReadout, FoldedModel
 from openretina_cli.models.core_readout.readout import Readout
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.twin import Retina, the_session
+
+
+logger = logging.getLogger(__name__)
 
 
 class Member(nn.Module):
@@ -63,7 +68,20 @@ class CoreReadoutModel(Retina):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.facts = facts
+        self._folded: FoldedModel | None = None
         self.freeze()
+
+    def fast_form(
+        self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]
+    ) -> FastCoreReadout | None:
+        """See `Retina.fast_form`."""
+        try:
+            if self._folded is None:
+                self._folded = FoldedModel(list(self.members), (self.facts.height, self.facts.width))  # type: ignore[arg-type]
+            return self._folded.form(session, neurons, frames, window)
+        except CannotFoldError as reason:
+            logger.info("No fast form: %s. The plain form is used.", reason)
+            return None
 
     def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Mean response `(batch, frame, neuron)` of the members."""

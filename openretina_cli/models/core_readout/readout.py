@@ -100,6 +100,18 @@ class PointReadout(Readout):
         self.register_buffer("bias", bias)
         self.align_corners = align_corners
 
+    def masks(self, height: int, width: int) -> Tensor:
+        """What the interpolation weighs the pixels of a field with, `(height, width, neuron)`."""
+        indices = []
+        for position, length in zip(self.points.unbind(1), (width, height), strict=True):
+            last = (length - 1) if self.align_corners else length
+            indices.append((position + 1) / 2 * last - (0 if self.align_corners else 0.5))
+        columns, rows = (
+            (1 - (index - torch.arange(length).to(index)[:, None]).abs()).clamp(min=0)
+            for index, length in zip(indices, (width, height), strict=True)
+        )
+        return rows[:, None] * columns
+
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Readout
         batch, _, time = x.shape[:3]
         frames = x.transpose(1, 2).flatten(0, 1)
