@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openretina_cli.errors import ModelError
-from openretina_cli.models.convolution import FRAMES_PER_FREQUENCY
 from openretina_cli.models.core_readout.convolution import (
     Convolution,
     DenseConvolution,
@@ -37,7 +36,7 @@ from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout
 from openretina_cli.models.fast_layers import applied
 
 if TYPE_CHECKING:
-    from openretina_cli.models.core_readout.model import CoreReadoutModel, Member
+    from openretina_cli.models.core_readout.model import Member
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from openretina_cli.models.core_readout.readout import Readout
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.twin import Retina, the_session
 
-
 logger = logging.getLogger(__name__)
 
 
