@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from openretina_cli.errors import ModelError
-from openretina_cli.models.core_readout.archive import StoredTensor
-from openretina_cli.models.core_readout.standins import StandIn
-from openretina_cli.models.plain_pickle import _plain as plain_array
-from openretina_cli.models.plain_pickle import shown
+from openretina_cli.models.core_readout.records import Node, Skipped
+from openretina_cli.models.foreign_file import shown
 
 REFERENCE = re.compile(r"\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}", re.ASCII)
 MAX_ITEMS = 10_000
@@ -38,32 +37,20 @@ class _Budget:
             raise ModelError(f"the setting {shown(self.where)} is too deep, too long, or refers to itself")
 
 
-def _is_node(value: object) -> bool:
-    return isinstance(value, StandIn) and value.kind.startswith("omegaconf.")
-
-
-def _state(node: StandIn) -> Mapping[str, Any]:
-    return node.state if isinstance(node.state, dict) else {}
-
-
 def _content(value: object) -> object:
-    """What a node holds: a mapping, a list, a leaf's value, or the text of a reference."""
-    if not isinstance(value, StandIn) or not _is_node(value):
-        return value
-    state = _state(value)
-    return state.get("_content", state.get("_val"))
+    """What a node holds; anything else is itself."""
+    return value.content if isinstance(value, Node) else value
 
 
 def _root(node: object) -> object:
     for _ in range(MAX_STEPS * 2):
-        parent = _state(node).get("_parent") if isinstance(node, StandIn) else None
-        if not _is_node(parent):
+        if not isinstance(node, Node) or not isinstance(node.parent, Node):
             return node
-        node = parent
+        node = node.parent
     return None
 
 
-def _looked_up(node: StandIn, path: str) -> object:
+def _looked_up(node: Node, path: str) -> object:
     found: object = _root(node)
     for name in re.findall(r"[\w-]+", path):
         content = _content(found)
@@ -76,7 +63,7 @@ def _looked_up(node: StandIn, path: str) -> object:
     return found
 
 
-def _resolved(node: StandIn, text: str, budget: _Budget, depth: int) -> Any:
+def _resolved(node: Node, text: str, budget: _Budget, depth: int) -> Any:
     reference = REFERENCE.fullmatch(text.strip())
     found = _looked_up(node, reference[1]) if reference else None
     if found is None:
@@ -90,7 +77,7 @@ def _resolved(node: StandIn, text: str, budget: _Budget, depth: int) -> Any:
 def _value(value: object, budget: _Budget, depth: int) -> Any:
     budget.spend(depth)
     content = _content(value)
-    if isinstance(value, StandIn) and isinstance(content, str) and "${" in content:
+    if isinstance(value, Node) and isinstance(content, str) and "${" in content:
         return _resolved(value, content, budget, depth)
     if content is None or isinstance(content, (bool, int, float, str)):
         return content
@@ -100,7 +87,7 @@ def _value(value: object, budget: _Budget, depth: int) -> Any:
         return {str(key): _value(item, budget, depth + 1) for key, item in content.items()}
     if isinstance(content, (list, tuple)):
         return [_value(item, budget, depth + 1) for item in content]
-    kind = content.kind if isinstance(content, StandIn) else type(content).__name__
+    kind = content.name if isinstance(content, Skipped) else type(content).__name__
     raise ModelError(f"the setting {shown(budget.where)} holds a {shown(kind)}", expected="numbers, texts and lists")
 
 
@@ -128,15 +115,13 @@ def members_of(value: object) -> Mapping[str, Any] | None:
 
 def numbers_of(value: object) -> list[float] | None:
     """The numbers of a tensor, array or list in a row; None for anything else."""
-    try:
-        if isinstance(value, StoredTensor):
-            items = value.load().flatten().tolist()
-        elif isinstance(value, StandIn) or value is None or isinstance(value, (list, tuple)):
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        items = value.ravel().tolist()
+    else:
+        try:
             items = plain_value(value, "")
-        else:
-            items = np.asarray(plain_array(value, {})).ravel().tolist()
-    except (ModelError, TypeError, ValueError):
-        return None
+        except ModelError:
+            return None
     if not isinstance(items, list) or not all(isinstance(item, (int, float)) for item in items):
         return None
     return [float(item) for item in items]

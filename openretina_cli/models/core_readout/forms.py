@@ -22,7 +22,7 @@ from openretina_cli.models.core_readout.readout import (
 )
 from openretina_cli.models.core_readout.settings import Settings
 from openretina_cli.models.core_readout.weights import Weights
-from openretina_cli.models.plain_pickle import shown
+from openretina_cli.models.foreign_file import shown
 
 CoreReader = Callable[[Settings, Weights, int, Sequence[int] | None], Core]
 ReadoutReader = Callable[[Settings, Weights, Session, Features], Readout]

@@ -10,7 +10,7 @@ from typing import Any
 
 from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.config import members_of, numbers_of, plain_value
-from openretina_cli.models.plain_pickle import shown
+from openretina_cli.models.foreign_file import shown
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 BRIGHTEST = 255.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,22 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from openretina_cli.errors import ModelError
-from openretina_cli.models.core_readout.archive import Archive
 from openretina_cli.models.core_readout.config import members_of
 from openretina_cli.models.core_readout.forms import Form, read_form
 from openretina_cli.models.core_readout.info import Info, read_info
 from openretina_cli.models.core_readout.model import CoreReadoutModel, Member
 from openretina_cli.models.core_readout.readout import Features, Session
-from openretina_cli.models.core_readout.standins import unpickle
+from openretina_cli.models.core_readout.records import read_checkpoint
 from openretina_cli.models.core_readout.weights import Weights
 from openretina_cli.models.directory import Presentation, channel_names
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.foreign_file import one_line_errors
 from openretina_cli.models.safe_files import PathLike, sha256_of
-from openretina_cli.models.safe_files import _content as content_of
-from openretina_cli.models.safe_files import _globals_of_pickle as check_pickle
-from openretina_cli.models.safe_files import _one_line_errors as one_line_errors
 
-MAX_BYTES = 2**31
 MAX_PIXELS = 2**24
 """Pixels of a stimulus frame, over all channels; a file may state any field, and one stimulus of it is made at once."""
 SEED_NAME = re.compile(r"seed_(\d+)\.ckpt")
@@ -120,17 +115,12 @@ def _built(entries: Mapping[str, Any], centred: bool) -> _Loaded:
 
 
 def _load(path: Path, centred: bool) -> _Loaded:
-    content = content_of(path, MAX_BYTES)
-    with one_line_errors(path, "checkpoint"):
-        archive = Archive(content, path)
-        check_pickle(io.BytesIO(archive.pickle()))
-        entries = members_of(unpickle(archive))
-        if entries is None or "state_dict" not in entries:
-            raise ModelError(f"{path} is no Lightning checkpoint", expected="state_dict and hyper_parameters")
-        try:
+    entries = read_checkpoint(path)
+    try:
+        with one_line_errors(path, "checkpoint"):
             return _built(entries, centred)
-        except ModelError as error:
-            raise ModelError(f"{path}: {error.problem}", expected=error.expected, repair=error.repair) from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.problem}", expected=error.expected, repair=error.repair) from error
 
 
 def _mean_quality(members: Sequence[_Loaded]) -> dict[str, tuple[float | None, ...]]:

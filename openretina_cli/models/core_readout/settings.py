@@ -8,7 +8,7 @@ from typing import Any
 
 from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.config import members_of, plain_value
-from openretina_cli.models.plain_pickle import shown
+from openretina_cli.models.foreign_file import shown
 
 _MISSING = object()
 

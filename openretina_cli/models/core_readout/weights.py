@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from openretina_cli.errors import ModelError
-from openretina_cli.models.core_readout.archive import StoredTensor
-from openretina_cli.models.plain_pickle import shown
+from openretina_cli.models.foreign_file import shown
 
 NOT_USED = re.compile(
     r"(^|\.)(_?\w*regulari[sz]er\w*|_smooth_reg_fn\w*)\."  # constants of training penalties
@@ -33,9 +32,9 @@ class Weights:
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         for name, value in entries.items():
-            if not isinstance(value, StoredTensor):
+            if not isinstance(value, Tensor):
                 raise ModelError(f"{shown(name)} in the state dict is no tensor", expected="a tensor")
-        self._entries = {name: value for name, value in entries.items() if not NOT_USED.search(name)}
+        self._entries: dict[str, Tensor] = {name: value for name, value in entries.items() if not NOT_USED.search(name)}
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -48,8 +47,7 @@ class Weights:
         """
         if name not in self._entries:
             raise ModelError(f"the state dict lacks {shown(name)}")
-        shape: tuple[int, ...] = self._entries[name].shape
-        return shape
+        return tuple(self._entries[name].shape)
 
     def take(self, name: str, *shape: int) -> Tensor:
         """A weight in float32, which counts as used from now on.
@@ -59,10 +57,10 @@ class Weights:
         """
         if (found := self.shape(name)) != shape:
             raise ModelError(f"{shown(name)} has shape {found}", expected=f"{shape}, as the settings say")
-        stored = self._entries.pop(name)
-        if stored.dtype.is_complex:
-            raise ModelError(f"{shown(name)} has elements of type {stored.dtype}", expected="real numbers")
-        weight: Tensor = stored.load().float()
+        weight = self._entries.pop(name)
+        if weight.is_complex():
+            raise ModelError(f"{shown(name)} has elements of type {weight.dtype}", expected="real numbers")
+        weight = weight.float()
         if not bool(torch.isfinite(weight).all()):
             raise ModelError(f"{shown(name)} holds NaN or infinity", expected="finite weights")
         return weight
