@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,17 +23,16 @@ from openretina_cli.models.core_readout.convolution import (
     SequentialConvolution,
 )
 from openretina_cli.models.core_readout.core import DummyCore, Layer, StackedCore
+from openretina_cli.models.core_readout.fast_direct import direct_form
 from openretina_cli.models.core_readout.fast_layers import (
     FoldedConvolution,
+    FoldedLayer,
+    KernelCache,
     MaskedReadout,
-    Offset,
-    PointwiseConvolution,
-    Pool,
-    SpectralConvolution,
+    Ranges,
 )
-from openretina_cli.models.core_readout.fast_range import Span, needed
+from openretina_cli.models.core_readout.fast_small import Masked, small_form
 from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout
-from openretina_cli.models.fast_layers import applied
 
 if TYPE_CHECKING:
     from openretina_cli.models.core_readout.model import Member
@@ -42,75 +41,10 @@ logger = logging.getLogger(__name__)
 
 NEGLIGIBLE = 3e-7
 """Temporal functions weaker than this share of the strongest are rounding errors of the weights."""
-Ranges = tuple[range, range, range]
-"""Frames, rows and columns."""
 
 
 class CannotFoldError(Exception):
     """Why a model has no fast form."""
-
-
-@dataclass(frozen=True)
-class FoldedLayer:
-    """One layer of all members.
-
-    Attributes:
-        convolutions: one after the other.
-        offset: `(member, out)`.
-        nonlinearity: applied to each element; None is the identity.
-        pool: whether the largest of every two by two pixels is kept.
-    """
-
-    convolutions: Sequence[FoldedConvolution]
-    offset: Tensor
-    nonlinearity: nn.Module | None
-    pool: bool
-
-    def shapes(self, shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-        """Lengths that the convolutions are given, and those of the result."""
-        shapes = [shape]
-        for convolution in self.convolutions:
-            shapes.append(convolution.output(shapes[-1]))
-        time, height, width = shapes[-1]
-        return [*shapes[:-1], (time, height // 2, width // 2) if self.pool else (time, height, width)]
-
-    def spans(self, outputs: Ranges, shapes: Sequence[tuple[int, int, int]]) -> tuple[list[tuple[Span, ...]], Ranges]:
-        """What the convolutions must do for some outputs, and what of the layer's input that takes."""
-        ranges = outputs
-        if self.pool:
-            ranges = (outputs[0], *(range(2 * pixels.start, 2 * pixels.stop) for pixels in outputs[1:]))  # type: ignore[assignment]
-        spans: list[tuple[Span, ...]] = []
-        for convolution, shape in zip(self.convolutions[::-1], shapes[-2::-1], strict=True):
-            axes = zip(ranges, convolution.sizes, convolution.before, shape, strict=True)
-            spans.insert(0, tuple(needed(*axis) for axis in axes))
-            ranges = tuple(range(span.start, span.stop) for span in spans[0])  # type: ignore[assignment]
-        return spans, ranges
-
-    def modules(self, spans: Sequence[tuple[Span, ...]]) -> list[nn.Module]:
-        """The steps of the layer."""
-        steps: list[nn.Module] = []
-        for convolution, (time, rows, columns) in zip(self.convolutions, spans, strict=True):
-            kind = PointwiseConvolution if convolution.sizes[1:] == (1, 1) else SpectralConvolution
-            steps.append(kind(convolution, (time, rows, columns)))
-        # the largest of some numbers stays the largest under what rises with it, and leaves a quarter of them
-        if self.pool:
-            steps.append(Pool())
-        steps.append(Offset(self.offset))
-        if self.nonlinearity is not None:
-            steps.append(_Applied(self.nonlinearity))
-        return steps
-
-
-class _Applied(nn.Module):
-    """A nonlinearity that may write over its input."""
-
-    def __init__(self, nonlinearity: nn.Module) -> None:
-        super().__init__()
-        self.nonlinearity = nonlinearity
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply it to features."""
-        return applied(self.nonlinearity, x)
 
 
 RISING = (nn.ELU, nn.ReLU, nn.LeakyReLU, nn.Softplus, nn.SELU, nn.CELU, nn.Tanh, nn.Sigmoid, nn.Identity)
@@ -119,15 +53,11 @@ RISING = (nn.ELU, nn.ReLU, nn.LeakyReLU, nn.Softplus, nn.SELU, nn.CELU, nn.Tanh,
 
 def _compressed(kernels: Tensor) -> tuple[Tensor, Tensor]:
     """The few functions of time that kernels `(..., length)` are sums of, and their weights `(..., function)`."""
-    flat = kernels.flatten(0, -2).double()
+    flat = kernels.flatten(0, -2).cpu().double()
     strengths, functions = torch.linalg.eigh(flat.T @ flat)
     basis = functions[:, strengths > NEGLIGIBLE**2 * strengths[-1]].T
     basis = (basis if len(basis) else functions[:, -1:].T).to(kernels)
     return basis, kernels @ basis.T
-
-
-def _sides(convolution: DenseConvolution) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    return convolution.padding.before, convolution.padding.after
 
 
 def _fold_pairwise(convolutions: Sequence[PairwiseConvolution], gain: Tensor) -> list[FoldedConvolution]:
@@ -135,13 +65,15 @@ def _fold_pairwise(convolutions: Sequence[PairwiseConvolution], gain: Tensor) ->
     temporal = torch.stack([convolution.temporal for convolution in convolutions])
     basis, weights = _compressed(temporal * gain[:, :, None, None])
     kernels = weights[..., None, None] * spatial[:, :, :, None]
-    return [FoldedConvolution(kernels, basis, *_sides(convolutions[0]))]
+    padding = convolutions[0].padding
+    return [FoldedConvolution(kernels, basis, padding.before, padding.after, (spatial, weights))]
 
 
 def _fold_dense(convolutions: Sequence[DenseConvolution], gain: Tensor) -> list[FoldedConvolution]:
     kernels = torch.stack([convolution.kernel for convolution in convolutions]) * gain[..., None, None, None, None]
     basis, weights = _compressed(kernels.movedim(3, -1))
-    return [FoldedConvolution(weights.movedim(-1, 3), basis, *_sides(convolutions[0]))]
+    padding = convolutions[0].padding
+    return [FoldedConvolution(weights.movedim(-1, 3), basis, padding.before, padding.after)]
 
 
 def _fold_sequential(convolutions: Sequence[SequentialConvolution], gain: Tensor) -> list[FoldedConvolution]:
@@ -299,10 +231,19 @@ class FoldedModel:
         if len({_structure(core) for core in cores}) != 1:
             raise CannotFoldError("its members differ in architecture")
         self.members = members
+        self.device = next(members[0].buffers()).device
         self.field = field
         self.core = cores[0]
         stacks = zip(*(core.layers for core in cores if isinstance(core, StackedCore)), strict=True)
         self.layers = [_fold_layer(layers) for layers in stacks]
+        # all members see the same stimulus, so that their first convolutions are one
+        self._shared = [
+            replace(layer, convolutions=[layer.convolutions[0].of_one_input(), *layer.convolutions[1:]])
+            if layer is self.layers[0]
+            else layer
+            for layer in self.layers
+        ]
+        self._kernels: KernelCache = {}
 
     def _shapes(self, frames: int) -> list[list[tuple[int, int, int]]]:
         """Lengths that every convolution is given, by layer; the last of a layer's are those of its result."""
@@ -315,26 +256,26 @@ class FoldedModel:
         return shapes
 
     @torch.no_grad()
-    def form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> FastCoreReadout:
+    def form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module:
         """Make a fast form; see `CoreReadoutModel.fast_form`."""
+        cut: int = self.core.cut  # type: ignore[assignment]  # of a core that was folded
+        readouts = [member.readout(session) for member in self.members]
+        if not self.layers and (direct := direct_form(readouts, neurons, frames, (window[0] + cut, window[1] + cut))):
+            return direct
         _, height, width = self.core.output((frames, *self.field))
-        parts = zip(*(_masks(m.readout(session), neurons, height, width) for m in self.members), strict=True)
+        parts = zip(*(_masks(readout, neurons, height, width) for readout in readouts), strict=True)
         masks, weights, bias = map(torch.stack, parts)
         rows, columns = _box(masks)
-        cut: int = self.core.cut  # type: ignore[assignment]  # of a core that was folded
+        if small := small_form(self.layers, self.core, Masked(masks, weights, bias), self._shapes(frames), window):
+            return small
         ranges: Ranges = (range(window[0] + cut, window[1] + cut), rows, columns)
         steps: list[nn.Module] = []
-        for layer, shapes in zip(self.layers[::-1], self._shapes(frames)[::-1], strict=True):
+        kernels: KernelCache = {}
+        for layer, shapes in zip(self._shared[::-1], self._shapes(frames)[::-1], strict=True):
             spans, ranges = layer.spans(ranges, shapes)
-            steps[:0] = self._steps(layer, spans)
+            steps[:0] = layer.modules(spans, self._kernels, kernels)
+        self._kernels = kernels  # those of another part of the field are let go, since they may be large
+        steps[1:1] = [_ToMembers(len(self.members))] if steps else []
         cropped = masks[:, rows.start : rows.stop, columns.start : columns.stop].transpose(1, 2)
         readout = MaskedReadout(cropped, weights, bias)
         return FastCoreReadout([_Prelude(self.core, ranges), *steps], readout, frames)
-
-    def _steps(self, layer: FoldedLayer, spans: Sequence[tuple[Span, ...]]) -> list[nn.Module]:
-        if layer is not self.layers[0]:
-            return layer.modules(spans)
-        first, *rest = layer.convolutions
-        shared = FoldedLayer([first.of_one_input(), *rest], layer.offset, layer.nonlinearity, layer.pool)
-        steps = shared.modules(spans)
-        return [steps[0], _ToMembers(len(self.members)), *steps[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from openretina_cli.models.core_readout.fast_range import Span
+from openretina_cli.models.core_readout.fast_range import Span, needed
 from openretina_cli.models.core_readout.fast_spectrum import Frequencies, transformed
+from openretina_cli.models.fast_layers import applied
+
+Ranges = tuple[range, range, range]
+"""Frames, rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,15 @@ class FoldedConvolution:
         basis: the functions, `(function, length)`.
         before: zeros in front, in time, height and width.
         after: zeros behind.
+        factors: where every kernel is a spatial one times a weight, those: `(member, out, in, rows, columns)` and
+            `(member, out, in, function)`.
     """
 
     kernels: Tensor
     basis: Tensor
     before: tuple[int, int, int]
     after: tuple[int, int, int]
+    factors: tuple[Tensor, Tensor] | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -41,9 +49,19 @@ class FoldedConvolution:
         time, height, width = (n + first + last - size + 1 for n, size, first, last in lengths)
         return time, height, width
 
+    def operations(self, shape: tuple[int, int, int]) -> int:
+        """Multiplications of a `SpectralConvolution` of fields of some lengths, in both directions of Fourier."""
+        members, outs, ins, functions = self.kernels.shape[:4]
+        (frames, height, width), (time, rows, columns) = shape, self.output(shape)
+        high, wide = (n + max(b, a) for n, b, a in zip(shape[1:], self.before[1:], self.after[1:], strict=True))
+        transforms = ins * frames * width * high * (height + wide) + outs * time * columns * high * (rows + wide)
+        mixing = high * wide * functions * time * ins * (frames + 2 * outs)
+        return members * (transforms + mixing)
+
     def of_one_input(self) -> FoldedConvolution:
         """The first convolutions of all members as one, since all members see the same stimulus."""
-        return replace(self, kernels=self.kernels.flatten(0, 1)[None])
+        factors = self.factors and (self.factors[0].flatten(0, 1)[None], self.factors[1].flatten(0, 1)[None])
+        return replace(self, kernels=self.kernels.flatten(0, 1)[None], factors=factors)
 
 
 def time_matrix(basis: Tensor, span: Span) -> Tensor:
@@ -71,13 +89,14 @@ class _Filter(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, step: SpectralConvolution) -> Tensor:
         """Convolve `(batch, width, height, member, in, time)`."""
         ctx.step, ctx.shape = step, x.shape
-        out = x.new_empty(len(x), step.width, step.height, step.members, step.outputs, step.frames)
+        space, mixing = step.space, step.space.mixing
+        out = x.new_empty(len(x), *step.shape)
         for fields, result in zip(x.contiguous(), out, strict=True):
-            seen = step.frequencies.combined(transformed(fields, *step.analysis).flatten(3))
+            seen = space.frequencies.combined(transformed(fields, *space.analysis).flatten(3))
             filtered = seen.view(-1, step.time.shape[0]) @ step.time
-            mixed = torch.bmm(step.mixing, filtered.view(len(step.mixing), step.mixing.shape[2], -1))
-            mixed = mixed.view(step.frequencies.count, step.members, 2, -1)
-            result.copy_(transformed(step.frequencies.separated(mixed), *step.synthesis).view_as(result))
+            mixed = torch.bmm(mixing, filtered.view(len(mixing), mixing.shape[2], -1))
+            waves = space.frequencies.separated(mixed.view(space.frequencies.count, step.members, 2, -1))
+            result.copy_(transformed(waves, *space.synthesis).view_as(result))
         return out
 
     @staticmethod
@@ -85,16 +104,60 @@ class _Filter(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Gradient of the input: every step transposed, from the last to the first."""
         step: SpectralConvolution = ctx.step
+        space, mixing = step.space, step.space.mixing
         out = gradient.new_empty(ctx.shape)
         for fields, result in zip(gradient.contiguous(), out, strict=True):
-            waves = transformed(fields, *(matrix.T for matrix in step.synthesis))
-            mixed = step.frequencies.combined(waves.flatten(3))
-            filtered = torch.bmm(step.mixing.mT, mixed.view(len(step.mixing), step.mixing.shape[1], -1))
+            waves = transformed(fields, *(matrix.T for matrix in space.synthesis))
+            mixed = space.frequencies.combined(waves.flatten(3))
+            filtered = torch.bmm(mixing.mT, mixed.view(len(mixing), mixing.shape[1], -1))
             seen = filtered.view(-1, step.time.shape[1]) @ step.time.T
-            seen = seen.view(step.frequencies.count, ctx.shape[3], 2, -1)
-            waves = step.frequencies.separated(seen)
-            result.copy_(transformed(waves, *(matrix.T for matrix in step.analysis)).view_as(result))
+            waves = space.frequencies.separated(seen.view(space.frequencies.count, step.members, 2, -1))
+            result.copy_(transformed(waves, *(matrix.T for matrix in space.analysis)).view_as(result))
         return out, None
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialKernels:
+    """The spatial part of a convolution for fields of one size.
+
+    Attributes:
+        frequencies: those of the fields.
+        analysis: matrices from fields to products of waves.
+        synthesis: matrices from products of waves to fields.
+        mixing: matrices `(frequency * member, 2 * out, 2 * in * function)` that multiply complex numbers.
+    """
+
+    frequencies: Frequencies
+    analysis: Sequence[Tensor]
+    synthesis: Sequence[Tensor]
+    mixing: Tensor
+
+    @classmethod
+    def of(cls, folded: FoldedConvolution, rows: Span, columns: Span) -> SpatialKernels:
+        """The kernels of a convolution of some rows and columns."""
+        frequencies, kind = Frequencies(rows.period, columns.period), folded.kernels
+        members, outs, ins, functions = kind.shape[:4]
+        if folded.factors is None:
+            spatial, weights = kind, kind.new_ones(())
+        else:
+            spatial, weights = folded.factors[0][:, :, :, None], folded.factors[1]
+        parts = frequencies.of_kernels(spatial.flatten(0, 3), (rows.before, columns.before))
+        real, imaginary = parts.view(-1, 2, members, outs, ins, spatial.shape[3]).unbind(1)
+        mixing = kind.new_empty(len(real), members, 2, outs, 2, ins, functions)
+        torch.mul(real, weights, out=mixing[:, :, 0, :, 0])
+        torch.mul(imaginary, weights, out=mixing[:, :, 1, :, 0])
+        torch.neg(mixing[:, :, 1, :, 0], out=mixing[:, :, 0, :, 1])
+        mixing[:, :, 1, :, 1] = mixing[:, :, 0, :, 0]
+        return cls(
+            frequencies,
+            [matrix.to(kind) for matrix in frequencies.analysis(rows.length, columns.length)],
+            [matrix.to(kind) for matrix in frequencies.synthesis(rows.outputs, columns.outputs)],
+            mixing.view(len(real) * members, 2 * outs, 2 * ins * functions),
+        )
+
+
+KernelCache = dict[tuple[int, Span, Span], SpatialKernels]
+"""Kernels by convolution, rows and columns; windows and neurons of mask readouts share them."""
 
 
 class SpectralConvolution(nn.Module):
@@ -102,34 +165,19 @@ class SpectralConvolution(nn.Module):
 
     Args:
         folded: the convolution.
-        spans: what it does in time, height and width.
+        time: what it does in time.
+        space: what it does in space.
+        pixels: rows and columns of the result.
     """
 
-    mixing: Tensor
     time: Tensor
 
-    def __init__(self, folded: FoldedConvolution, spans: tuple[Span, Span, Span]) -> None:
+    def __init__(self, folded: FoldedConvolution, time: Span, space: SpatialKernels, pixels: tuple[int, int]) -> None:
         super().__init__()
-        time, rows, columns = spans
-        self.members, self.outputs = folded.kernels.shape[:2]
-        self.frames, self.height, self.width = (span.outputs for span in spans)
-        self.frequencies = Frequencies(rows.period, columns.period)
-        kind = folded.kernels
-        self.analysis = [m.to(kind) for m in self.frequencies.analysis(rows.length, columns.length)]
-        self.synthesis = [m.to(kind) for m in self.frequencies.synthesis(self.height, self.width)]
+        self.members, channels = folded.kernels.shape[:2]
+        self.shape = (pixels[1], pixels[0], self.members, channels, time.outputs)
+        self.space = space
         self.register_buffer("time", time_matrix(folded.basis, time))
-        self.register_buffer("mixing", self._mixing(folded.kernels, (rows.before, columns.before)))
-
-    def _mixing(self, kernels: Tensor, before: tuple[int, int]) -> Tensor:
-        """Matrices `(frequency * member, 2 * out, 2 * in * function)` that multiply complex numbers."""
-        members, outs, ins, functions = kernels.shape[:4]
-        parts = self.frequencies.of_kernels(kernels.flatten(0, 3), before)
-        real, imaginary = parts.view(-1, 2, members, outs, ins * functions).unbind(1)
-        mixing = kernels.new_empty(len(real), members, 2, outs, 2, ins * functions)
-        mixing[:, :, 0, :, 0] = mixing[:, :, 1, :, 1] = real
-        mixing[:, :, 1, :, 0] = imaginary
-        torch.neg(imaginary, out=mixing[:, :, 0, :, 1])
-        return mixing.view(len(real) * members, 2 * outs, -1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve features."""
@@ -247,3 +295,76 @@ class MaskedReadout(nn.Module):
         ]
         drives = [(p * w).sum(2) + b for p, w, b in zip(pooled, self.weights, self.bias, strict=True)]
         return torch.stack([F.softplus(drive) for drive in drives]).mean(0).mT
+
+
+@dataclass(frozen=True)
+class FoldedLayer:
+    """One layer of all members.
+
+    Attributes:
+        convolutions: one after the other.
+        offset: `(member, out)`.
+        nonlinearity: applied to each element; None is the identity.
+        pool: whether the largest of every two by two pixels is kept.
+    """
+
+    convolutions: Sequence[FoldedConvolution]
+    offset: Tensor
+    nonlinearity: nn.Module | None
+    pool: bool
+
+    def shapes(self, shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+        """Lengths that the convolutions are given, and those of the result."""
+        shapes = [shape]
+        for convolution in self.convolutions:
+            shapes.append(convolution.output(shapes[-1]))
+        time, height, width = shapes[-1]
+        return [*shapes[:-1], (time, height // 2, width // 2) if self.pool else (time, height, width)]
+
+    def spans(self, outputs: Ranges, shapes: Sequence[tuple[int, int, int]]) -> tuple[list[tuple[Span, ...]], Ranges]:
+        """What the convolutions must do for some outputs, and what of the layer's input that takes."""
+        ranges = outputs
+        if self.pool:
+            ranges = (outputs[0], *(range(2 * pixels.start, 2 * pixels.stop) for pixels in outputs[1:]))  # type: ignore[assignment]
+        spans: list[tuple[Span, ...]] = []
+        for convolution, shape in zip(self.convolutions[::-1], shapes[-2::-1], strict=True):
+            axes = zip(ranges, convolution.sizes, convolution.before, shape, strict=True)
+            spans.insert(0, tuple(needed(*axis) for axis in axes))
+            ranges = tuple(range(span.start, span.stop) for span in spans[0])  # type: ignore[assignment]
+        return spans, ranges
+
+    def modules(self, spans: Sequence[tuple[Span, ...]], old: KernelCache, new: KernelCache) -> list[nn.Module]:
+        """The steps of the layer.
+
+        Args:
+            spans: what the convolutions do.
+            old: spatial kernels that were made before.
+            new: takes the spatial kernels that the steps use.
+        """
+        steps: list[nn.Module] = []
+        for convolution, (time, rows, columns) in zip(self.convolutions, spans, strict=True):
+            if convolution.sizes[1:] == (1, 1):
+                steps.append(PointwiseConvolution(convolution, (time, rows, columns)))
+                continue
+            key = (id(convolution), rows, columns)
+            new[key] = space = old.get(key) or SpatialKernels.of(convolution, rows, columns)
+            steps.append(SpectralConvolution(convolution, time, space, (rows.outputs, columns.outputs)))
+        # the largest of some numbers stays the largest under what rises with it, and leaves a quarter of them
+        if self.pool:
+            steps.append(Pool())
+        steps.append(Offset(self.offset))
+        if self.nonlinearity is not None:
+            steps.append(_Applied(self.nonlinearity))
+        return steps
+
+
+class _Applied(nn.Module):
+    """A nonlinearity that may write over its input."""
+
+    def __init__(self, nonlinearity: nn.Module) -> None:
+        super().__init__()
+        self.nonlinearity = nonlinearity
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it to features."""
+        return applied(self.nonlinearity, x)

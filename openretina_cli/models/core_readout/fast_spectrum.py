@@ -94,7 +94,8 @@ class Frequencies:
     def _blocks(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Views of the blocks `(2, column, row, ...)`, `(column, ...)`, `(row, ...)`, `(1, ...)`."""
         rows, columns = self.rows // 2, self.columns // 2
-        both, of_columns, of_rows, zero = coefficients.split([self.paired, columns, rows, 1])
+        sizes = [self.paired, columns, rows, 1]
+        both, of_columns, of_rows, zero = torch.split(coefficients, sizes)
         return both.view(2, columns, rows, *coefficients.shape[1:]), of_columns, of_rows, zero
 
     def combined(self, waves: Tensor) -> Tensor:

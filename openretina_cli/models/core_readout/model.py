@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from openretina_cli.models.core_readout.core import Core
-from openretina_cli.models.core_readout.fast import CannotFoldError, FastCoreReadout, FoldedModel
+from openretina_cli.models.core_readout.fast import CannotFoldError, FoldedModel
 from openretina_cli.models.core_readout.readout import Readout
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.twin import Retina, the_session
@@ -70,12 +70,10 @@ class CoreReadoutModel(Retina):
         self._folded: FoldedModel | None = None
         self.freeze()
 
-    def fast_form(
-        self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]
-    ) -> FastCoreReadout | None:
+    def fast_form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module | None:
         """See `Retina.fast_form`."""
         try:
-            if self._folded is None:
+            if self._folded is None or self._folded.device != next(self.buffers()).device:
                 self._folded = FoldedModel(list(self.members), (self.facts.height, self.facts.width))  # type: ignore[arg-type]
             return self._folded.form(session, neurons, frames, window)
         except CannotFoldError as reason:

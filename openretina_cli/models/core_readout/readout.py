@@ -6,7 +6,7 @@ Constraints on weights are applied once, when a readout is made: they hold whate
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +49,10 @@ class Readout(nn.Module, ABC):
     """
 
     lag = 0
+
+    def of(self, neurons: Sequence[int]) -> Readout | None:
+        """The readout of some neurons, in their order, where that is a readout of the same kind."""
+        return None
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -144,6 +148,11 @@ class LinearReadout(Readout):
             self.register_buffer(name, value)
         self.nonlinearity = nonlinearity
 
+    def of(self, neurons: Sequence[int]) -> Readout:  # noqa: D102  # see Readout
+        some = list(neurons)
+        parts = self.gain[some], self.offset[some]
+        return LinearReadout(self.kernel[some], self.bias[some], self.nonlinearity, *parts)
+
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Readout
         drive = torch.einsum("bcthw,nchw->btn", x, self.kernel) + self.bias
         return self.nonlinearity(drive) * self.gain + self.offset
@@ -171,6 +180,10 @@ class ContrastReadout(Readout):
         self.register_buffer("contrast", contrast)
         self.register_buffer("nonlinearity", nonlinearity)
         self.lag = temporal.shape[1] - 1
+
+    def of(self, neurons: Sequence[int]) -> Readout:  # noqa: D102  # see Readout
+        some = list(neurons)
+        return ContrastReadout(self.temporal[some], self.spatial[some], self.contrast[some], self.nonlinearity[:, some])
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Readout
         a, b, c = self.nonlinearity
