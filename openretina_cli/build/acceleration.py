@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from openretina_cli.build.problem import Plan
-from openretina_cli.models.fast import FastForms, FastRetina, Window
+from openretina_cli.models.fast import FastForms, Window
 from openretina_cli.models.twin import Retina
 
 Forms = Callable[[Retina], FastForms]
@@ -31,7 +31,7 @@ class WindowedModel:
         shape: response frames and neurons of the full model.
     """
 
-    def __init__(self, fast: FastRetina, neurons: Sequence[int], window: Window, shape: tuple[int, int]) -> None:
+    def __init__(self, fast: nn.Module, neurons: Sequence[int], window: Window, shape: tuple[int, int]) -> None:
         self.fast = fast
         self.neurons = list(neurons)
         self.window = slice(*window)
@@ -56,7 +56,7 @@ def _windowed(plans: Sequence[Plan], frames: int, window: Window, forms: Forms) 
     fast = forms(first.retina).form(first.session, neurons, frames, window)
     if fast is None:
         return None
-    return WindowedModel(fast, neurons, window, (frames - first.retina.facts.lag, total))
+    return WindowedModel(fast, neurons, window, (first.retina.facts.response_frames(frames), total))
 
 
 def accelerate(plans: Sequence[Plan], forms: Forms = FastForms) -> list[Plan]:
@@ -70,7 +70,7 @@ def accelerate(plans: Sequence[Plan], forms: Forms = FastForms) -> list[Plan]:
     for index, plan in enumerate(plans):
         if plan.problem.objective.scores_responses:
             frames = plan.problem.stimulus.shape[1]
-            window = plan.window or (0, frames - plan.retina.facts.lag)
+            window = plan.window or (0, plan.retina.facts.response_frames(frames))
             groups[id(plan.retina), plan.session, frames, window].append(index)
     moved = list(plans)
     for (_, _, frames, window), indices in groups.items():
@@ -103,7 +103,7 @@ def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor], forms: Form
     for (_, session, frames), indices in groups.items():
         stack = torch.stack([stimuli[index] for index in indices])
         retina = plans[indices[0]].retina
-        model = _windowed([plans[index] for index in indices], frames, (0, frames - retina.facts.lag), forms)
+        model = _windowed([plans[index] for index in indices], frames, (0, retina.facts.response_frames(frames)), forms)
         responses = retina(stack, data_key=session) if model is None else model(stack)
         for index, response in zip(indices, responses, strict=True):
             found[index] = response[:, list(plans[index].neurons)]

@@ -28,6 +28,13 @@ class ModelFacts:
         groups: cell-type group of every neuron by session, where the checkpoint has them.
         group_names: what the groups are called.
         source: path or URL of the checkpoint, or the import path of a module.
+        grey_levels: mean and standard deviation of the training movies' grey levels, one for all channels, or None
+            when unknown.
+        quality: performance of every neuron on the test set by session, where the checkpoint has it; None for a neuron
+            without one.
+        quality_metric: what the quality is measured by.
+        species: the animal, or "" when unknown.
+        members: number of networks whose responses are averaged.
         sha256: hex digest over the checkpoint's files, or for a module of the user's over the weights that it holds.
         note: a sentence every user must see, such as that the model is a simulation.
         response_stride: stimulus frames from one response frame to the next.
@@ -44,6 +51,11 @@ class ModelFacts:
     stimulus_range: tuple[tuple[float | None, float | None], ...] | None = None
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     group_names: Mapping[int, str] = field(default_factory=dict)
+    grey_levels: tuple[float, float] | None = None
+    quality: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    quality_metric: str = ""
+    species: str = ""
+    members: int = 1
     source: str = ""
     sha256: str = ""
     note: str = ""

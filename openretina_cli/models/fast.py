@@ -17,7 +17,7 @@ from openretina_cli.models.fast_first import FirstLayer
 from openretina_cli.models.fast_hidden import HiddenLayer
 from openretina_cli.models.fast_layers import FoldedLayer, Readout
 from openretina_cli.models.folding import CannotFoldError, Folded, fold
-from openretina_cli.models.twin import Retina, the_session
+from openretina_cli.models.twin import EnsembleModel, Retina, the_session
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class FastRetina(nn.Module):
         return responses
 
 
-def _layers(folded: Sequence[FoldedLayer], frames: int, field: tuple[int, int]) -> nn.Sequential:
+def layers_of(folded: Sequence[FoldedLayer], frames: int, field: tuple[int, int]) -> nn.Sequential:
     """Modules that take so many stimulus frames of a field of rows and columns."""
     layers = nn.Sequential()
     for layer in folded:
@@ -78,23 +78,25 @@ class FastForms:
         self._layers: dict[tuple[str, int], nn.Sequential] = {}
 
     @torch.no_grad()
-    def form(
-        self, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None
-    ) -> FastRetina | None:
+    def form(self, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None) -> nn.Module | None:
         """The fast form for a session, window and set of neurons; see `fast_form`.
 
         Raises:
             ModelError: the model has no such session.
             SettingError: the window is empty, or outside the response.
         """
-        session = the_session(self.retina.facts.sessions, session)
-        if (folded := self._fold(session)) is None:
-            return None
-        length = frames - folded.lag
+        facts = self.retina.facts
+        session = the_session(facts.sessions, session)
+        length = facts.response_frames(frames)
         start, stop = window or (0, length)
         if not 0 <= start < stop <= length:
             response = f"the response, which has {max(length, 0)} frames"
             raise SettingError(f"the window [{start}, {stop}) is outside {response}")
+        if not isinstance(self.retina, EnsembleModel):
+            chosen = range(facts.sessions[session]) if neurons is None else neurons
+            return self.retina.fast_form(session, chosen, frames, (start, stop))
+        if (folded := self._fold(session)) is None:
+            return None
         seen = slice(start, stop + folded.lag)
         readout = folded.readout if neurons is None else folded.readout.of(neurons)
         return FastRetina(self._made(session, folded, seen.stop - seen.start), readout, frames, seen)
@@ -111,13 +113,13 @@ class FastForms:
     def _made(self, session: str, folded: Folded, frames: int) -> nn.Sequential:
         if (session, frames) not in self._layers:
             field = (self.retina.facts.height, self.retina.facts.width)
-            self._layers[session, frames] = _layers(folded.layers, frames, field)
+            self._layers[session, frames] = layers_of(folded.layers, frames, field)
         return self._layers[session, frames]
 
 
 def fast_form(
     retina: Retina, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None
-) -> FastRetina | None:
+) -> nn.Module | None:
     """Make a module that answers as `retina(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
 
     It agrees to float32 rounding, in the response and in its gradient with respect to the stimulus; the gradient is

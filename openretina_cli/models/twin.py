@@ -168,6 +168,23 @@ class Retina(nn.Module):
     def examine(self, session: str) -> None:
         """Check that the model is a function of each stimulus alone; the package's own models are known to be."""
 
+    def fast_form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module | None:
+        """Make a module that answers as `self(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
+
+        The answers agree to float32 rounding, in the response and in its gradient with respect to the stimulus. Later
+        changes of the model do not reach the module.
+
+        Args:
+            session: the session.
+            neurons: the neurons asked for, in that order.
+            frames: stimulus frames.
+            window: the response frames `[start, stop)` asked for.
+
+        Returns:
+            The module, on the model's device and in its precision, or None for a model without fast forms.
+        """
+        return None
+
     def freeze(self) -> None:
         """Put the model in eval mode and bar gradients from its weights for good."""
         self.eval()

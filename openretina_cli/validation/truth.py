@@ -136,7 +136,7 @@ def on_truth(plans: Sequence[Plan], truth: Truth) -> list[Problem]:
         neurons = sorted({neuron for index in indices for neuron in plans[index].neurons})
         shape = (frames - LAG, truth.facts.sessions[session])
         part = TruthPart(truth, session, neurons, window)
-        model = WindowedModel(part, neurons, window, shape)  # type: ignore[arg-type]  # it answers as a fast form does
+        model = WindowedModel(part, neurons, window, shape)
         for index in indices:
             moved[index] = replace(moved[index], objective=moved[index].objective.on(model))
     return moved
