@@ -20,7 +20,8 @@ from openretina_cli.models.core_readout.weights import Weights
 from openretina_cli.models.directory import Presentation, channel_names
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.foreign_file import one_line_errors
-from openretina_cli.models.safe_files import PathLike, sha256_of
+from openretina_cli.models.safe_files import PathLike
+from openretina_cli.store.digest import sha256_of
 
 MAX_PIXELS = 2**24
 """Pixels of a stimulus frame, over all channels; a file may state any field, and one stimulus of it is made at once."""
