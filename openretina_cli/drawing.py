@@ -8,7 +8,7 @@ from pathlib import Path
 from openretina_cli.artifacts.later_pictures import LaterPictures, Tally
 from openretina_cli.artifacts.pictures import Pictures
 from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.config.options import Output
+from openretina_cli.config.settings import Output
 
 
 def pictures_of(output: Output) -> Pictures:

@@ -17,11 +17,11 @@ from openretina_cli.artifacts.folder import RunFolder, Stamp
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.build.workbench import Workbench
 from openretina_cli.config.settings import Settings
 from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
 from openretina_cli.pipeline import tell, write_numbers
+from openretina_cli.run.workbench import Workbench
 from openretina_cli.solver import Reporter, Solved, Solver
 from openretina_cli.sweep.area import Area, area
 from openretina_cli.sweep.failure import Failures, write_failure

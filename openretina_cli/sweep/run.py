@@ -14,9 +14,6 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.config.options import Option
-from openretina_cli.config.options.launcher import LAUNCHERS, Batched, Slurm
-from openretina_cli.config.settings import typed
 from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.report import ReportFiles, write_report
@@ -24,14 +21,15 @@ from openretina_cli.store.aside import refuse_links, write_whole
 from openretina_cli.sweep import slurm
 from openretina_cli.sweep.expand import Cells, expand
 from openretina_cli.sweep.failure import Failures
+from openretina_cli.sweep.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
 from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
 from openretina_cli.sweep.resume import Progress, standing
 from openretina_cli.sweep.slurm_submit import check_programs
 from openretina_cli.sweep.template import Job, Template
 
 if TYPE_CHECKING:  # torch, only where something is computed
-    from openretina_cli.build.workbench import Workbench
     from openretina_cli.models.facts import ModelFacts
+    from openretina_cli.run.workbench import Workbench
     from openretina_cli.sweep.batch import SweepReporter
 
 MULTIRUN = "multirun.yaml"
@@ -74,7 +72,7 @@ class SweepRun:
 
     @cached_property
     def _bench(self) -> Workbench:
-        from openretina_cli.build.workbench import Workbench  # torch, only where the model is asked
+        from openretina_cli.run.workbench import Workbench  # torch, only where the model is asked
 
         return Workbench(self._console.reporter.download)
 
@@ -131,10 +129,10 @@ class SweepRun:
     def _facts(self, template: Template, job: Job) -> ModelFacts:
         """What the model of a run says of itself; the head of a cluster need not have the device that the runs get."""
         settings = template.settings(job)
-        local = template.config.hydra.launcher.get("kind") == "batched"
+        local = own_launcher(template.config) == "batched"
         return self._bench.retina(settings if local else replace(settings, device="cpu")).facts
 
-    def _launch(self, sweep: Sweep, progress: Progress, launcher: Option) -> Failures | None:
+    def _launch(self, sweep: Sweep, progress: Progress, launcher: Launcher) -> Failures | None:
         """Why runs of those that were left failed; None where they were left to others."""
         if not progress.todo:
             return {}
@@ -142,28 +140,16 @@ class SweepRun:
             return slurm.launch(sweep, progress.todo, launcher, self._console.reporter, self._console.say)
         from openretina_cli.sweep.batch import batch_runner  # torch
 
-        workers = launcher.workers if isinstance(launcher, Batched) else None
-        with batch_runner(sweep.directory, progress.todo[0], workers, self._console.reporter, self._bench) as runner:
+        workers, reporter = launcher.workers, self._console.reporter
+        with batch_runner(sweep.directory, progress.todo[0], workers, reporter, self._bench) as runner:
             for group in progress.todo:
                 runner.run(group)
         return runner.failures
 
 
-def launcher_of(config: DictConfig) -> Option:
-    """The settings of the launcher, which is one of our own.
-
-    Raises:
-        SettingError: one is wrong.
-    """
-    node = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-    assert isinstance(node, dict)  # noqa: S101  # a DictConfig's container, for the type checker
-    return typed(LAUNCHERS[str(node["kind"])], {str(key): value for key, value in node.items()}, "hydra.launcher.")
-
-
 def is_ours(config: DictConfig) -> bool:
     """Whether a sweep with these settings is made by us, and not by Hydra."""
-    own_launcher = config.hydra.launcher.get("kind") in LAUNCHERS
-    return own_launcher and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
+    return own_launcher(config) is not None and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
 
 
 def _check_places(sweep: Sweep) -> None:
