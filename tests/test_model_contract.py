@@ -33,7 +33,7 @@ from openretina_cli.models.axes import AxisReader
 from openretina_cli.result import result_of
 from openretina_cli.run.model import build_model
 from openretina_cli.solver import Solved, Solver, solve
-from openretina_cli.stimulus.files import random_stimulus
+from openretina_cli.stimulus.pixels import random_stimulus
 
 CPU = torch.device("cpu")
 FRAMES, STEPS, NORM = 20, 4, 5.0

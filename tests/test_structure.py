@@ -169,6 +169,8 @@ def test_help_and_settings_name_no_torch_at_the_top_of_a_file(name: str) -> None
 
 READERS = {"read_text", "read_bytes", "load", "loads", "safe_load", "fromfile", "genfromtxt", "loadtxt"}
 MAY_READ = {
+    "config/signature.py",  # the source of the package
+    "config/target.py",  # the YAML of the package
     "help_text.py",  # the YAML of the package, and of the user's config folder
     "models_verb.py",  # likewise
     "stimulus/files.py",  # the file that the user's stimulus.file names

@@ -14,6 +14,12 @@ from openretina_cli.stimulus.base import Constrain, Parameters
 from openretina_cli.stimulus.files import read_stimulus
 
 
+def random_stimulus(shape: tuple[int, int, int, int], seed: int, mean: float, std: float) -> Tensor:
+    """Normal noise `(channel, time, height, width)` on the CPU: the same for a seed on every device, in every batch."""
+    generator = torch.Generator().manual_seed(seed)
+    return mean + std * torch.randn(shape, generator=generator)
+
+
 class Pixels(Parameters):
     """The pixels of a stimulus, from normal noise under the constraints, or from a saved stimulus as it is.
 
@@ -54,8 +60,7 @@ class Pixels(Parameters):
         """
         if self.file is not None:
             return read_stimulus(Path(self.file).expanduser(), self.shape)
-        generator = torch.Generator().manual_seed(self.seed)
-        return constrain(self.mean + self.std * torch.randn(self.shape, generator=generator))
+        return constrain(random_stimulus(self.shape, self.seed, self.mean, self.std))
 
     def grouping(self) -> Hashable:
         """All pixels are decoded alike."""
