@@ -12,52 +12,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openretina_cli.artifacts.composition_axes import plot_stimulus_composition
     from openretina_cli.artifacts.player import play_stimulus
+    from openretina_cli.constraint.base import Constraint
+    from openretina_cli.constraint.norm import ChangeNorm
+    from openretina_cli.constraint.norm_and_range import NormAndRange
+    from openretina_cli.constraint.norm_then_range import ChangeNormJointlyClipRangeSeparately
+    from openretina_cli.constraint.range import ClipRange
+    from openretina_cli.constraint.temporal_lowpass import TemporalGaussianLowPass
+    from openretina_cli.gradient.base import GradientStep
+    from openretina_cli.loop.loop import Outcome, Problem, optimize_stack, optimize_stimulus
     from openretina_cli.models.load import load_ensemble_model_from_directory, load_ensemble_model_from_remote
-    from openretina_cli.optimization.constraint import (
-        ChangeNorm,
-        ChangeNormJointlyClipRangeSeparately,
-        ClipRange,
-        Constraint,
-        NormAndRange,
-        TemporalGaussianLowPass,
-    )
-    from openretina_cli.optimization.loop import Outcome, Problem, optimize_stack, optimize_stimulus
-    from openretina_cli.optimization.objective import (
-        AbstractObjective,
-        ContrastiveNeuronObjective,
-        DecreaseObjective,
-        IncreaseObjective,
-        SparseObjective,
-        WeightedSumObjective,
-    )
-    from openretina_cli.optimization.penalty import Penalty, RangePenalty
-    from openretina_cli.optimization.reducer import MaxReducer, MeanReducer, ResponseReducer, SliceMeanReducer
-    from openretina_cli.optimization.stopper import EarlyStopper, OptimizationStopper, Step
+    from openretina_cli.models.twin import Retina
+    from openretina_cli.objective.base import AbstractObjective, WeightedSumObjective
+    from openretina_cli.objective.discriminative import ContrastiveNeuronObjective
+    from openretina_cli.objective.mdi import DecreaseObjective
+    from openretina_cli.objective.mei import IncreaseObjective
+    from openretina_cli.objective.sparse import SparseObjective
+    from openretina_cli.penalty import Penalty, RangePenalty
+    from openretina_cli.reducer import MaxReducer, MeanReducer, ResponseReducer, SliceMeanReducer
+    from openretina_cli.stimulus.base import Parameters
+    from openretina_cli.stopper import EarlyStopper, OptimizationStopper, Step
 
 _HOMES = {
     "artifacts.composition_axes": ("plot_stimulus_composition",),
     "artifacts.player": ("play_stimulus",),
+    "constraint.base": ("Constraint",),
+    "constraint.norm": ("ChangeNorm",),
+    "constraint.norm_and_range": ("NormAndRange",),
+    "constraint.norm_then_range": ("ChangeNormJointlyClipRangeSeparately",),
+    "constraint.range": ("ClipRange",),
+    "constraint.temporal_lowpass": ("TemporalGaussianLowPass",),
+    "gradient.base": ("GradientStep",),
+    "loop.loop": ("Outcome", "Problem", "optimize_stack", "optimize_stimulus"),
     "models.load": ("load_ensemble_model_from_directory", "load_ensemble_model_from_remote"),
-    "optimization.constraint": (
-        "ChangeNorm",
-        "ChangeNormJointlyClipRangeSeparately",
-        "ClipRange",
-        "Constraint",
-        "NormAndRange",
-        "TemporalGaussianLowPass",
-    ),
-    "optimization.loop": ("Outcome", "Problem", "optimize_stack", "optimize_stimulus"),
-    "optimization.objective": (
-        "AbstractObjective",
-        "ContrastiveNeuronObjective",
-        "DecreaseObjective",
-        "IncreaseObjective",
-        "SparseObjective",
-        "WeightedSumObjective",
-    ),
-    "optimization.penalty": ("Penalty", "RangePenalty"),
-    "optimization.reducer": ("MaxReducer", "MeanReducer", "ResponseReducer", "SliceMeanReducer"),
-    "optimization.stopper": ("EarlyStopper", "OptimizationStopper", "Step"),
+    "models.twin": ("Retina",),
+    "objective.base": ("AbstractObjective", "WeightedSumObjective"),
+    "objective.discriminative": ("ContrastiveNeuronObjective",),
+    "objective.mdi": ("DecreaseObjective",),
+    "objective.mei": ("IncreaseObjective",),
+    "objective.sparse": ("SparseObjective",),
+    "penalty": ("Penalty", "RangePenalty"),
+    "reducer": ("MaxReducer", "MeanReducer", "ResponseReducer", "SliceMeanReducer"),
+    "stimulus.base": ("Parameters",),
+    "stopper": ("EarlyStopper", "OptimizationStopper", "Step"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -70,16 +66,19 @@ __all__ = [
     "ContrastiveNeuronObjective",
     "DecreaseObjective",
     "EarlyStopper",
+    "GradientStep",
     "IncreaseObjective",
     "MaxReducer",
     "MeanReducer",
     "NormAndRange",
     "OptimizationStopper",
     "Outcome",
+    "Parameters",
     "Penalty",
     "Problem",
     "RangePenalty",
     "ResponseReducer",
+    "Retina",
     "SliceMeanReducer",
     "SparseObjective",
     "Step",

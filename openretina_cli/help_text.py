@@ -14,8 +14,9 @@ COLUMN = 32
 
 LAUNCHER = "hydra/launcher"
 """Hydra's group for what makes the runs of a sweep."""
+TARGET = "_target_"
 
-HIDDEN = ("kind", "_self_", "defaults", "hydra")
+HIDDEN = ("_self_", "defaults", "hydra")
 
 USAGE = """\
 usage: openretina optimize [KEY=VALUE ...] [FLAG ...]
@@ -32,8 +33,8 @@ out into a folder.
 
 GROUPS = """
 Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of what was
-chosen. The default is shown, with its settings. Of constraint and penalty
-several can be chosen, and are applied in order: constraint=[norm,range]."""
+chosen. The default is shown, with its settings. Of constraint, gradient and
+penalty several can be chosen, and are applied in order: constraint=[norm,range]."""
 
 SWEEPS = """
 Sweeps: with -m, a list or range for any key makes a run of each combination.
@@ -82,7 +83,8 @@ def settings_of(path: Path) -> Iterator[Setting]:
         above = [(depth, name) for depth, name in above if depth < indent]
         name = ".".join([*(name for _, name in above), key])
         above.append((indent, key))
-        if match["value"] and not any(part in HIDDEN for part in name.split(".")):
+        built_in = key == TARGET and match["comment"] is None  # which class an option is, is no setting of it
+        if match["value"] and not built_in and not any(part in HIDDEN for part in name.split(".")):
             yield Setting(name, match["value"], match["comment"] or "")
 
 

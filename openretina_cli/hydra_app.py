@@ -68,6 +68,7 @@ def _sweep_by_hydra(
     """Let a launcher or sweeper of Hydra's make a sweep, and report on it."""
     from openretina_cli.report import write_report  # a single run does not wait for what makes sweeps
     from openretina_cli.sweep.expand import spelled_out
+    from openretina_cli.sweep.launcher import own_launcher
     from openretina_cli.sweep.run import SweepRun
     from openretina_cli.terminal.sweep import SweepConsole
 
@@ -75,11 +76,12 @@ def _sweep_by_hydra(
     console = SweepConsole(make_console())
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
     args.overrides = spelled_out(overrides, SweepRun(overrides, composed, console).cells)
-    if frame.hydra.launcher.get("kind") == "batched":  # the default, which Hydra's sweepers know nothing of
+    launcher = own_launcher(frame)
+    if launcher == "batched":  # the default, which Hydra's sweepers do not know
         args.overrides.append("hydra/launcher=basic")
-    elif "kind" in frame.hydra.launcher:
+    elif launcher is not None:
         raise SettingError(
-            f"hydra/launcher={frame.hydra.launcher.kind} works with Hydra's basic sweeper only",
+            f"hydra/launcher={launcher} works with Hydra's basic sweeper only",
             repair="hydra/launcher=submitit_slurm, or no hydra/sweeper",
         )
     directory = Path(str(OmegaConf.select(frame, "hydra.sweep.dir"))).absolute()

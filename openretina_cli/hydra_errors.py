@@ -12,8 +12,9 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from openretina_cli.checks import closest
 from openretina_cli.config.location import config_directory
-from openretina_cli.config.settings import GROUPS, TOP_LEVEL, closest
+from openretina_cli.config.settings import GROUPS, TOP_LEVEL
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
 from openretina_cli.overrides import repair_by_quotes
 
@@ -63,7 +64,7 @@ def _unknown_key(error: BaseException, cause: OmegaConfBaseException) -> Setting
     if key in GROUPS:  # a list from which nothing is chosen is not there
         return SettingError(f"no {key} is chosen, so it has no settings", repair=f"{key}=[OPTION] first")
     # the root leaves out the groups that are empty, and holds Hydra's own settings
-    names = [*TOP_LEVEL, *GROUPS] if key == str(cause.key) else [str(name) for name in parent if name != "kind"]
+    names = [*TOP_LEVEL, *GROUPS] if key == str(cause.key) else [str(name) for name in parent if name != "_target_"]
     repair = _appended(error, parent)
     return SettingError(f"{key} is no setting", expected=closest(str(cause.key), names), repair=repair)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from openretina_cli.checks import closest
 from openretina_cli.config.location import config_directory
-from openretina_cli.config.settings import closest
 from openretina_cli.errors import SettingError
 from openretina_cli.help_text import title_of
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
@@ -32,23 +32,23 @@ class Known:
 
     name: str
     title: str
-    kind: str
+    bundled: bool
     remote: RemoteCheckpoint | None
 
     @property
     def whereabouts(self) -> str:
         """Whether its files are on this machine."""
         if self.remote is None:
-            return "in the package" if self.kind == "ensemble_bundled" else "yours"
+            return "in the package" if self.bundled else "yours"
         return "on this machine" if is_complete(self.remote) else f"not here: openretina models fetch {self.name}"
 
 
 def _known(path: Path) -> Known:
     node = yaml.safe_load(path.read_text(encoding="utf-8"))
     remote = None
-    if node.get("kind") == "ensemble_download":
+    if "url" in node:
         remote = RemoteCheckpoint.ensemble(node["name"], node["url"], node["seeds"])
-    return Known(path.stem, title_of(path), node["kind"], remote)
+    return Known(path.stem, title_of(path), not {"path", "module"}.intersection(node), remote)
 
 
 def known_models() -> dict[str, Known]:
@@ -116,12 +116,12 @@ def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
     from openretina_cli.composer import compose_settings
 
     settings = compose_settings([f"model={name}", *overrides])
-    from openretina_cli.build.model import build_model, choose_device  # torch, only where a checkpoint is opened
+    from openretina_cli.run.model import build_model, choose_device  # torch, only where a checkpoint is opened
 
     shown = RunConsole(console)
     with shown.live():
         device = choose_device(settings.device)
-        retina = build_model(settings.model, settings.stimulus.frames, device, shown.download)
+        retina = build_model(settings.model, settings.frames, device, shown.download)
     _print_facts(retina.facts, console)
 
 

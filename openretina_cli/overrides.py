@@ -11,10 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-from openretina_cli.config.options import LISTS
+from openretina_cli.checks import spelt
 from openretina_cli.config.paths import PATHS
-from openretina_cli.config.settings import GROUPS
-from openretina_cli.config.values import spelt
+from openretina_cli.config.settings import GROUPS, LISTS
 from openretina_cli.errors import SettingError
 from openretina_cli.text import is_text
 

@@ -14,7 +14,7 @@ from typing import Any
 from openretina_cli.artifacts.later_pictures import LaterPictures, Tally
 from openretina_cli.artifacts.pictures import Pictures
 from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.config.values import one_of, require
+from openretina_cli.checks import one_of, require
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.finder import find_finished
 from openretina_cli.store.reader import read_result

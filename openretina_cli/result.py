@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from openretina_cli.artifacts.description import describe_stimulus
-from openretina_cli.build.problem import Plan
+from openretina_cli.run.problem import Plan
 from openretina_cli.solver import Solved
 from openretina_cli.store.identity import SCHEMA
 

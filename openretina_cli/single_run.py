@@ -13,11 +13,11 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.build.currency import Currency
 from openretina_cli.composer import expand_homes, without_hydra
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
+from openretina_cli.run.currency import Currency
 from openretina_cli.sweep.failure import write_failure
 from openretina_cli.sweep.provenance import write_provenance
 from openretina_cli.terminal.console import make_console
@@ -57,7 +57,7 @@ def _job(config: DictConfig, folder: RunFolder, stage: Path) -> Iterator[None]:
 
 def _currency() -> Currency:
     def loaded_digest(settings: Settings) -> str:
-        from openretina_cli.build.workbench import Workbench  # torch, only where a model must be built to be known
+        from openretina_cli.run.workbench import Workbench  # torch, only where a model must be built to be known
 
         return Workbench().retina(settings).facts.sha256
 

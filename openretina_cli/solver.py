@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from openretina_cli.artifacts.view import RunView
-from openretina_cli.build.acceleration import accelerate, full_responses
-from openretina_cli.build.currency import Currency
-from openretina_cli.build.problem import Plan
-from openretina_cli.build.workbench import Workbench
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import OpenRetinaError
+from openretina_cli.loop.loop import Outcome, optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
-from openretina_cli.optimization.loop import Outcome, optimize_stack
-from openretina_cli.optimization.stopper import Step
+from openretina_cli.run.acceleration import accelerate, full_responses
+from openretina_cli.run.currency import Currency
+from openretina_cli.run.problem import Plan
+from openretina_cli.run.workbench import Workbench
+from openretina_cli.stopper import Step
 from openretina_cli.store.identity import Identity
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Solver:
     def _solve_stack(self, batch: Sequence[Settings]) -> list[Solved | OpenRetinaError]:
         started = time.perf_counter()
         plans = [self._planned(settings) for settings in batch]
-        sound = accelerate([plan for plan in plans if isinstance(plan, Plan)], self.bench.forms)
+        sound = accelerate([plan for plan in plans if isinstance(plan, Plan)])
         if sound:
             self._begin(sound)
         results = iter(self._optimized(sound, started, range(len(sound))))
@@ -196,7 +196,7 @@ class Solver:
         ]
 
     def _solved(self, plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> Iterator[Solved]:
-        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes], self.bench.forms)
+        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
         seconds = time.perf_counter() - started
         for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
             view = _view(plan, outcome.stimulus, response)
@@ -217,12 +217,7 @@ def _stack_of(
 
 
 def _share_model(one: Settings, other: Settings) -> bool:
-    return (one.model, one.device, one.tf32, one.stimulus.frames) == (
-        other.model,
-        other.device,
-        other.tf32,
-        other.stimulus.frames,
-    )
+    return (one.model, one.device, one.tf32, one.frames) == (other.model, other.device, other.tf32, other.frames)
 
 
 def solve(batch: Iterable[Settings], reporter: Reporter) -> list[Solved]:

@@ -128,12 +128,12 @@ def _output(path: Path, overwrite: bool) -> RunFolder:
 
 
 def _build(settings: Settings, console: SafeConsole) -> tuple[Retina, torch.device]:
-    from openretina_cli.build.model import build_model, choose_device
+    from openretina_cli.run.model import build_model, choose_device
 
     device = choose_device(settings.device)
     shown = RunConsole(console)
     with shown.live():
-        retina = build_model(settings.model, settings.stimulus.frames, device, shown.download)
+        retina = build_model(settings.model, settings.frames, device, shown.download)
     console.print(f"{one_line(retina.facts.name)}  [{device}]", style="bold")
     print_note(retina.facts, console)
     return retina, device

@@ -43,7 +43,7 @@ VALUES: list[Any] = [
     *("", "x", "1", "???", "x" * 10**6, "${oc.env:SECRET}", "${neuron}", "\ud800"),
     *("\x1b]0;t\x07", "[/b]", "$\\frac{", "\0"),
     *([], [[]], [None], [1, 2], ["a", "b"], [-1], [1e308, float("nan")], list(range(50_000)), ["c"] * 40),
-    *({}, {"a": {}}, {"_target_": "canary.Canary"}, {"kind": "custom", "_target_": "canary.Canary"}, {"": None}),
+    *({}, {"a": {}}, {"_target_": "canary.Canary"}, {"kind": "mei"}, {"": None}),
 ]  # fmt: skip
 
 
@@ -150,17 +150,19 @@ def settings_value(folder: Path, draw: random.Random) -> None:
 
 def user_class(folder: Path, draw: random.Random) -> None:
     own = {"_target_": "canary.Canary"}
+    weighted = {"_target_": "openretina_cli.objective.weighted_sum.WeightedSum"}
     place, value = draw.choice([
         *[(f"settings.{group}", own) for group in ("objective", "reducer", "stopper", "optimizer", "model.module")],
         *[(f"settings.{group}.mine", own) for group in ("constraint", "penalty")],
-        ("settings.objective", {"kind": "weighted_sum", "terms": {"a": {**own, "weight": 1.0}}}),
+        ("settings.objective", {**weighted, "terms": {"a": own}, "weights": {"a": 1.0}}),
         ("settings.optimizer", {"_target_": "canary.Canary", "lr": 1.0}),
     ])  # fmt: skip
     put(folder, place, value)
 
 
 def excessive(folder: Path, draw: random.Random) -> None:
-    lowpass = {"kind": "temporal_lowpass", "sigma": 1e9, "kernel_size": 10**9 + 1, "padding": "zeros"}
+    target = {"_target_": "openretina_cli.constraint.temporal_lowpass.TemporalGaussianLowPass"}
+    lowpass = {**target, "sigma": 1e9, "kernel_size": 10**9 + 1, "padding": "zeros"}
     put(folder, *draw.choice([
         ("settings.stopper.max_iterations", 10**9), ("settings.stopper.max_iterations", "1000000000"),
         ("settings.stimulus.frames", 10**7), ("settings.constraint.lowpass", lowpass),

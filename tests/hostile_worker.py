@@ -23,10 +23,10 @@ from pathlib import Path
 import torch
 from mutants import CheckpointMutants, written
 
-from openretina_cli.build.model import build_model
 from openretina_cli.cli import main
-from openretina_cli.config.options import EnsembleDirectory
+from openretina_cli.config.target import Option
 from openretina_cli.errors import OpenRetinaError
+from openretina_cli.run.model import build_model
 
 SECONDS = 300
 """CPU time of the whole worker, after which the system ends it: a hang is a failure."""
@@ -37,10 +37,13 @@ IN_FULL = 10
 OPTIMIZE = ["optimize", "model=ensemble_directory", "model.path=m", "neuron=1", "output=minimal", "out=out"]
 
 
+DIRECTORY = Option("openretina_cli.models.ensemble.ensemble", {"path": "m"}, "model.")
+
+
 def load() -> tuple[int, str]:
     """Exit code and error of loading the checkpoint in `m`."""
     try:
-        build_model(EnsembleDirectory(path="m"), 50, torch.device("cpu"))
+        build_model(DIRECTORY, 50, torch.device("cpu"))
     except OpenRetinaError as error:
         return error.exit_code, str(error)
     return 0, ""

@@ -204,8 +204,8 @@ def test_a_sweep_by_hydras_own_launcher_makes_the_same_folders_as_ours(openretin
 
 
 def test_a_weighted_sum_is_the_sum_of_its_terms(openretina: Command, tmp_path: Path) -> None:
-    terms = "objective.terms={a:{weight:1,kind:mei,neuron:3},b:{weight:-0.1,kind:sparse}}"
-    overrides = ["objective=weighted_sum", terms]
+    terms = ["+objective@objective.terms.a=mei", "objective.terms.a.neuron=3", "+objective@objective.terms.b=sparse"]
+    overrides = ["objective=weighted_sum", *terms, "objective.weights={a:1,b:-0.1}"]
     done = openretina("optimize", *ONE_MEMBER, *overrides, f"out={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     text = result(tmp_path / "run")["objective"]

@@ -23,7 +23,9 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     for folder in ("outputs/first", "outputs/second", "outputs/.hidden", "my runs", "conf/objective"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "outputs" / "start.pt").touch()
-    (tmp_path / "conf" / "objective" / "mine.yaml").write_text("# Mine\nkind: mei\nneuron: 3\ngroup: null\n")
+    (tmp_path / "conf" / "objective" / "mine.yaml").write_text(
+        "# Mine\n_target_: openretina_cli.objective.mei.MostExcitingInput\nneuron: 3\ngroup: null\n"
+    )
 
     def run(line: str, cursor: int | None = None) -> list[str]:
         monkeypatch.setenv("COMP_LINE", line)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import hydra
 import pytest
+import torch
+from conftest import DATA
+from omegaconf import OmegaConf
 
 from openretina_cli.composer import compose_settings
 from openretina_cli.config.location import config_directory
-from openretina_cli.config.settings import Settings
+from openretina_cli.config.settings import LISTS, Settings
+from openretina_cli.config.target import OFFERED
 from openretina_cli.help_text import optimize_help, settings_of, title_of
+from openretina_cli.models.directory import load_ensemble
+from openretina_cli.reducer import MeanReducer
 
 CONFIGS = config_directory()
 OPTIONS = sorted(CONFIGS.glob("*/*.yaml"))
@@ -19,14 +30,14 @@ OPTIONS = sorted(CONFIGS.glob("*/*.yaml"))
 REQUIRED = {
     "model=ensemble_directory": ["model.path=folder"],
     "model=torch_module": [
-        "model.module._target_=torch.nn.Identity",
+        "model.module._target_=my_modules.Mean",
         "model.height=18",
         "model.width=16",
         "model.channels=[grey]",
     ],
     "objective=discriminative": ["objective.on=[28]"],
     "objective=group_mei": ["neuron=[1,5,9]"],
-    "objective=weighted_sum": ["objective.terms={a:{weight:1,kind:mei,neuron:3}}"],
+    "objective=weighted_sum": ["+objective@objective.terms.a=mei", "objective.weights={a:1}"],
     "objective=custom": ["objective._target_=my_objectives.Mine"],
     "experiment=most_discriminative": ["objective.on=[0,1]", "objective.off=[[2],[3,4]]"],
 }
@@ -35,13 +46,79 @@ REQUIRED = {
 
 def choice(path: Path) -> str:
     group, name = path.parent.name, path.stem
-    return f"{group}=[{name}]" if group in ("constraint", "penalty") else f"{group}={name}"
+    return f"{group}=[{name}]" if group in LISTS else f"{group}={name}"
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=choice)
 def test_every_option_composes_and_is_typed(path: Path) -> None:
     settings = compose_settings([choice(path), *REQUIRED.get(choice(path), [])])
     assert isinstance(settings, Settings)
+
+
+MODULE = """
+import torch
+
+class Mean(torch.nn.Module):
+    def forward(self, stimulus):
+        return stimulus.mean(dim=(1, 3, 4))[:, :, None]
+"""
+DOWNLOADED = ("hoefling_2024",)
+"""Models that need a network."""
+
+
+@pytest.fixture(scope="module")
+def offered() -> dict[str, object]:
+    """What the pipeline passes by name."""
+    retina = load_ensemble(DATA / "ensemble", members=[0])
+    session = next(iter(retina.facts.sessions))
+    facts = replace(retina.facts, groups={session: (28,) * 50 + (31,) * 63})
+    reducer = MeanReducer()
+    offers = {"model": retina, "data_key": session, "response_reducer": reducer, "facts": facts, "seed": 0}
+    return {**offers, "frames": 50, "device": torch.device("cpu"), "report": None}
+
+
+def built(node: Mapping[str, Any], offered: Mapping[str, object]) -> object:
+    """What Hydra makes of an option, given by hand what the pipeline offers."""
+    config = OmegaConf.create(dict(node))
+    wanted = inspect.signature(hydra.utils.get_object(node["_target_"])).parameters
+    given = {name: value for name, value in offered.items() if name in wanted and name not in node}
+    if "terms" in node:
+        given["terms"] = {name: built(term, offered) for name, term in node["terms"].items()}
+    if "params" in wanted:
+        given["params"] = [torch.zeros(1, requires_grad=True)]
+    terms = {"terms": None} if "terms" in node else {}
+    return hydra.utils.instantiate(config, **terms, _convert_="all", _partial_=True)(**given)
+
+
+@pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name not in ("experiment", "output")], ids=choice)
+def test_every_option_builds_through_hydras_own_instantiate(
+    path: Path, offered: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path.stem in DOWNLOADED:
+        pytest.skip("needs a network")
+    (tmp_path / "my_objectives.py").write_text(
+        "from openretina_cli import IncreaseObjective\nclass Mine(IncreaseObjective): ..."
+    )
+    (tmp_path / "my_modules.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_objectives", None)
+    del sys.modules["my_objectives"]
+    required = [text.replace("path=folder", f"path={DATA / 'ensemble'}") for text in REQUIRED.get(choice(path), [])]
+    if path.stem == "custom":
+        required.append("+objective.neuron_indices=3")
+    node = compose_settings([choice(path), *required]).values[path.parent.name]
+    nodes = node.values() if path.parent.name in LISTS else [node]
+    for option in nodes:
+        assert built(option, offered) is not None
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("hydra/launcher/*.yaml")), ids=lambda path: path.stem)
+def test_every_launcher_builds_through_hydras_own_instantiate(path: Path) -> None:
+    assert hydra.utils.instantiate(OmegaConf.load(path)).workers is None
+
+
+def test_the_pipeline_offers_what_the_test_above_gives_by_hand(offered: dict[str, object]) -> None:
+    assert set(offered) == OFFERED
 
 
 LAUNCHERS = sorted(CONFIGS.glob("hydra/launcher/*.yaml"))
@@ -69,23 +146,24 @@ def test_every_number_says_where_it_comes_from(path: Path) -> None:
 def test_the_defaults_are_the_example_notebooks() -> None:
     settings = compose_settings([])
     assert settings.neuron == 42
-    assert (settings.stimulus.frames, settings.stimulus.std, settings.stimulus.norm) == (50, 0.1, 5.0)
-    assert vars(settings.reducer) == {"kind": "slice_mean", "start": 10, "length": 10}
+    start = {"frames": 50, "mean": 0.0, "std": 0.1, "norm": 5.0, "file": None}
+    assert (settings.stimulus.name, settings.stimulus.arguments) == ("pixels", start)
+    assert settings.reducer.target.endswith(".SliceMeanReducer")
+    assert settings.reducer.arguments == {"start": 10, "length": 10}
     assert settings.optimizer.target == "torch.optim.SGD"
     assert settings.optimizer.arguments == {"lr": 10.0}
-    assert vars(settings.stopper)["max_iterations"] == 10
+    assert settings.stopper.arguments == {"max_iterations": 10}
     (constraint,) = settings.constraint.values()
-    assert vars(constraint)["norm"] == 5.0
-    assert vars(constraint)["range"] == ((-0.654, 6.269), (-0.913, 6.269))
+    assert constraint.arguments == {"norm": 5.0, "range": [[-0.654, 6.269], [-0.913, 6.269]]}
 
 
 def test_the_papers_experiment_has_the_papers_settings() -> None:
     settings = compose_settings(["experiment=hoefling_2024"])
-    assert settings.stimulus.norm == 30.0
-    assert vars(settings.reducer) == {"kind": "mean"}  # all 20 frames
-    assert vars(settings.model)["center_readouts"] is True
+    assert settings.stimulus.arguments["norm"] == 30.0
+    assert settings.reducer.target.endswith(".MeanReducer")  # all 20 frames
+    assert settings.model.arguments["center_readouts"] is True
     assert settings.optimizer.arguments == {"lr": 10.0}
-    assert vars(settings.stopper) == {"kind": "early", "max_iterations": 1000, "patience": 10, "min_delta": 0.001}
+    assert settings.stopper.arguments == {"max_iterations": 1000, "patience": 10, "min_delta": 0.001}
 
 
 def test_constraints_keep_the_order_they_are_chosen_in() -> None:
@@ -99,7 +177,7 @@ def test_constraints_keep_the_order_they_are_chosen_in() -> None:
 
 def test_an_experiment_leaves_the_constraint_to_the_user() -> None:
     settings = compose_settings(["experiment=hoefling_2024", "constraint=[norm_and_range]"])
-    assert vars(settings.constraint["norm_and_range"])["norm"] == 30.0
+    assert settings.constraint["norm_and_range"].arguments["norm"] == 30.0
 
 
 @pytest.mark.parametrize(

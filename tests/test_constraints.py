@@ -218,13 +218,13 @@ def test_one_range_serves_all_channels_and_a_wrong_number_is_refused() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: ChangeNorm(0.0), "norm of 0"),
-        (lambda: ChangeNorm(-1.0), "norm of -1"),
-        (lambda: ChangeNorm(float("nan")), "norm of nan"),
-        (lambda: ClipRange([(1.0, 0.0)]), "is empty"),
+        (lambda: ChangeNorm(0.0), "norm=0.0; expected a positive number"),
+        (lambda: ChangeNorm(-1.0), "norm=-1.0; expected a positive number"),
+        (lambda: ChangeNorm(float("nan")), "norm=nan; expected a positive number"),
+        (lambda: ClipRange([(1.0, 0.0)]), "minimum <= maximum"),
         (lambda: NormAndRange([(0.5, 1.0)], 1.0), "leaves out 0"),
-        (lambda: TemporalGaussianLowPass(0.5, 4), "odd kernel_size"),
-        (lambda: TemporalGaussianLowPass(0.0, 3), "sigma > 0"),
+        (lambda: TemporalGaussianLowPass(0.5, 4), "kernel_size=4; expected an odd number"),
+        (lambda: TemporalGaussianLowPass(0.0, 3), "sigma=0.0; expected a positive number"),
     ],
 )
 def test_impossible_constraints_are_refused(build: partial[Constraint], message: str) -> None:

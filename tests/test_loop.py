@@ -14,16 +14,19 @@ from torch import Tensor
 from openretina_cli import (
     AbstractObjective,
     ChangeNorm,
+    ClipRange,
     EarlyStopper,
+    GradientStep,
     OptimizationStopper,
     Outcome,
+    Parameters,
     Problem,
     RangePenalty,
     optimize_stack,
     optimize_stimulus,
 )
+from openretina_cli.constraint.base import Constraint
 from openretina_cli.errors import ObjectiveError, SettingError
-from openretina_cli.optimization.constraint import Constraint
 
 SHAPE = (1, 4, 3, 2)
 
@@ -301,3 +304,103 @@ class TestOptimizeStimulus:
         for row in rows:
             self.optimise(row)
         assert torch.equal(batch, torch.cat(rows))
+
+
+class Scaled(GradientStep):
+    pure = True
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def process(self, gradient: Tensor) -> Tensor:
+        return self.factor * gradient
+
+
+class Shifted(GradientStep):
+    pure = True
+
+    def process(self, gradient: Tensor) -> Tensor:
+        return gradient + 1
+
+
+class EverySecond(GradientStep):
+    """Lets every second gradient through; the state is that of one run."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def process(self, gradient: Tensor) -> Tensor:
+        self.calls += 1
+        return gradient * (self.calls % 2)
+
+
+class TestGradientSteps:
+    def test_a_step_acts_before_the_optimizer(self) -> None:
+        # halving is exact, and so is twice the rate
+        halved, plain = run(bowl, lr=0.2, gradient=[Scaled(0.5)]), run(bowl, lr=0.1)
+        assert torch.equal(halved.stimulus, plain.stimulus)
+        assert [s.gradient_norm for s in halved.history[:-1]] == [s.gradient_norm for s in plain.history[:-1]]
+
+    def test_steps_act_in_the_order_listed(self) -> None:
+        descent = -2 * CENTER  # of minus the bowl, at zero
+        once = partial(run, bowl, lr=0.5, stopper=OptimizationStopper(1))
+        assert torch.equal(once(gradient=[Scaled(4), Shifted()]).stimulus, -0.5 * (4 * descent + 1))
+        assert torch.equal(once(gradient=[Shifted(), Scaled(4)]).stimulus, -0.5 * 4 * (descent + 1))
+
+    def test_runs_of_a_stack_have_each_their_own_steps(self) -> None:
+        choices: list[list[GradientStep]] = [[], [Scaled(0.5)], [Scaled(0.5)], [Scaled(2)], [Shifted(), Scaled(2)]]
+        together = optimize_stack([problem(bowl, gradient=steps) for steps in choices])
+        for outcome, steps in zip(together, choices, strict=True):
+            assert torch.equal(outcome.stimulus, run(bowl, gradient=steps).stimulus)
+
+    def test_a_step_that_keeps_a_state_keeps_that_of_one_run(self) -> None:
+        together = optimize_stack([problem(bowl, gradient=[EverySecond()]) for _ in range(3)])
+        alone = run(bowl, gradient=[EverySecond()])
+        for outcome in together:
+            assert torch.equal(outcome.stimulus, alone.stimulus)
+
+
+class Held(Parameters):
+    """Frames in groups that are alike."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def decode(self, parameters: Tensor) -> Tensor:
+        return parameters.repeat_interleave(self.length, dim=2)
+
+    def encode(self, stimuli: Tensor) -> Tensor:
+        return stimuli.unflatten(2, (-1, self.length)).mean(dim=3)
+
+    def grouping(self) -> object:
+        return Held, self.length
+
+
+def held(x: Tensor, length: int) -> Tensor:
+    """The nearest stimulus with frames in groups."""
+    parameters = Held(length)
+    return parameters.decode(parameters.encode(x[None]))[0]
+
+
+class TestParameters:
+    @pytest.mark.parametrize("length", [1, 2, 4])
+    def test_the_optimum_is_the_best_stimulus_that_the_parameters_can_make(self, length: int) -> None:
+        outcome = run(bowl, parameters=Held(length), stopper=OptimizationStopper(200))
+        # |1 - 0.2 length|^200 of the way is left at most, 7e-27
+        torch.testing.assert_close(outcome.stimulus, held(CENTER, length), rtol=1e-10, atol=1e-12)
+        assert outcome.objective == pytest.approx(float(bowl(outcome.stimulus)), rel=1e-6)  # recorded in float32
+
+    def test_the_start_is_the_nearest_stimulus_that_the_parameters_can_make(self) -> None:
+        outcome = run(bowl, start=CENTER, parameters=Held(2), stopper=OptimizationStopper(0))
+        torch.testing.assert_close(outcome.stimulus, held(CENTER, 2), rtol=1e-12, atol=1e-12)
+
+    def test_constraints_hold_for_the_stimulus(self) -> None:
+        clip = ClipRange([(-0.2, 0.3)])
+        outcome = run(bowl, parameters=Held(2), constraints=[clip], stopper=OptimizationStopper(200))
+        torch.testing.assert_close(outcome.stimulus, held(CENTER, 2).clamp(-0.2, 0.3), rtol=1e-10, atol=1e-12)
+
+    def test_runs_of_a_stack_have_each_their_own_parameters(self) -> None:
+        choices = [Parameters(), Held(2), Held(4), Held(2), Parameters()]
+        together = optimize_stack([problem(bowl, parameters=chosen) for chosen in choices])
+        for outcome, chosen in zip(together, choices, strict=True):
+            assert torch.equal(outcome.stimulus, run(bowl, parameters=chosen).stimulus)

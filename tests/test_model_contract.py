@@ -26,14 +26,14 @@ from torch.utils.checkpoint import checkpoint
 
 from openretina_cli import IncreaseObjective, NormAndRange, OptimizationStopper, SliceMeanReducer, optimize_stimulus
 from openretina_cli.artifacts.tables import write_response
-from openretina_cli.build.model import build_model
 from openretina_cli.composer import compose_settings
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ModelError, OpenRetinaError, SettingError
 from openretina_cli.models.axes import AxisReader
-from openretina_cli.optimization.start import random_stimulus
 from openretina_cli.result import result_of
+from openretina_cli.run.model import build_model
 from openretina_cli.solver import Solved, Solver, solve
+from openretina_cli.stimulus.pixels import random_stimulus
 
 CPU = torch.device("cpu")
 FRAMES, STEPS, NORM = 20, 4, 5.0

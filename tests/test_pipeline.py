@@ -10,16 +10,16 @@ import pytest
 import torch
 from conftest import DATA
 
-from openretina_cli.build.acceleration import WindowedModel, accelerate
-from openretina_cli.build.model import build_model
-from openretina_cli.build.problem import Plan, plan_run
 from openretina_cli.composer import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.optimization.stopper import Step
 from openretina_cli.result import result_of
+from openretina_cli.run.acceleration import WindowedModel, accelerate
+from openretina_cli.run.model import build_model
+from openretina_cli.run.problem import Plan, plan_run
 from openretina_cli.solver import Solved, solve
+from openretina_cli.stopper import Step
 
 MODEL = ("model=ensemble_directory", f"model.path={DATA / 'ensemble'}", "model.members=[0,1]", "device=cpu")
 CPU = torch.device("cpu")
@@ -56,13 +56,16 @@ BATCH = [
     ["neuron=11", "stopper=early", "stopper.max_iterations=8", "stopper.patience=2", "stopper.min_delta=1"],
     ["neuron=12", "reducer=max", "constraint=[norm,temporal_lowpass,range]"],
     ["neuron=[1,5,9]", "objective=group_mei", "constraint=[temporal_lowpass_zeros,norm_and_range]"],
-    ["objective=weighted_sum", "objective.terms={a:{weight:1,kind:mei,neuron:3},b:{weight:-0.1,kind:sparse}}"],
+    [
+        *("objective=weighted_sum", "objective.weights={a:1,b:-0.1}"),
+        *("+objective@objective.terms.a=mei", "objective.terms.a.neuron=3", "+objective@objective.terms.b=sparse"),
+    ],
     ["neuron=2", "optimizer._target_=torch.optim.RMSprop", "optimizer.lr=0.01"],
 ]
 
 
 def test_runs_of_a_batch_are_the_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openretina_cli.build.workbench.LARGEST_STACK", {"cpu": 4})  # the batch takes three stacks
+    monkeypatch.setattr("openretina_cli.run.workbench.LARGEST_STACK", {"cpu": 4})  # the batch takes three stacks
     reporter = Silent()
     together = solve([settings(*overrides) for overrides in BATCH], reporter)
     assert sum(reporter.steps.values()) == sum(len(run.outcome.history) for run in together)

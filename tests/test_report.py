@@ -96,7 +96,10 @@ def test_settings_that_differ_have_a_column_and_others_have_none(sweep: Path) ->
     rows = {row["folder"]: row for row in rows_of(sweep)}
     assert rows["neuron=2"]["setting stimulus.norm"] in ("20", "20.0")
     assert rows["neuron=10"]["setting stimulus.norm"] in ("5", "5.0")
-    assert rows["neuron=3,objective=mdi"]["setting objective.kind"] == "mdi"
+    assert (
+        rows["neuron=3,objective=mdi"]["setting objective._target_"]
+        == "openretina_cli.objective.mdi.MostDepressingInput"
+    )
     assert not [name for name in rows["neuron=2"] if "constraint" in name or name in ("setting out", "setting neuron")]
 
 

@@ -11,57 +11,57 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 
 FLOORS = {
     "text": 0,
-    "errors": 0,
-    "web_address": 1,
-    "config": 1,
-    "models": 1,
-    "store": 1,
-    "optimization": 1,
-    "artifacts": 1,
-    "simulation": 1,
-    "terminal": 1,
-    "build": 2,
-    "solver": 2,
-    "result": 2,
-    "drawing": 2,
-    "pipeline": 2,
-    "validation": 2,
-    "report": 2,
-    "sweep": 3,
-    "help_text": 4,
-    "shortage": 4,
-    "hydra_errors": 4,
-    "overrides": 4,
-    "composer": 4,
-    "single_run": 4,
-    "hydra_app": 4,
-    "models_verb": 4,
-    "validate_verb": 4,
-    "render_verb": 4,
-    "report_verb": 4,
-    "completion": 4,
-    "cli": 5,
-    "__main__": 6,
+    "errors": 1,
+    "web_address": 2,
+    "checks": 2,
+    "config": 3,
+    "store": 2,
+    "models": 3,
+    "limits": 3,
+    "reducer": 3,
+    "stopper": 3,
+    "optimizer": 3,
+    "gradient": 3,
+    "artifacts": 4,
+    "simulation": 4,
+    "terminal": 3,
+    "constraint": 4,
+    "penalty": 4,
+    "stimulus": 4,
+    "objective": 4,
+    "loop": 5,
+    "run": 6,
+    "drawing": 5,
+    "solver": 6,
+    "result": 6,
+    "pipeline": 6,
+    "validation": 6,
+    "report": 6,
+    "sweep": 7,
+    "help_text": 8,
+    "shortage": 8,
+    "hydra_errors": 8,
+    "overrides": 8,
+    "composer": 8,
+    "single_run": 8,
+    "hydra_app": 8,
+    "models_verb": 8,
+    "validate_verb": 8,
+    "render_verb": 8,
+    "report_verb": 8,
+    "completion": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 """The floor of every room; a room may import from lower floors only."""
 
 NEIGHBOURS = {
-    ("config", "web_address"),
-    ("models", "web_address"),
-    ("artifacts", "store"),  # pictures are drawn from a run's folder, and its files have one owner of their names
-    ("models", "store"),
-    ("config", "store"),
-    ("simulation", "models"),  # the simulated retina's twins are trained through the project's own model classes
-    ("simulation", "store"),
-    ("pipeline", "drawing"),
-    ("solver", "build"),
-    ("result", "build"),
+    ("solver", "run"),
+    ("result", "run"),
     ("result", "solver"),
     ("pipeline", "result"),
     ("pipeline", "solver"),
-    ("validation", "build"),
-    ("errors", "text"),
-    ("simulation", "terminal"),
+    ("validation", "run"),
     ("composer", "overrides"),
     ("hydra_app", "overrides"),
     ("hydra_errors", "overrides"),
@@ -79,6 +79,7 @@ NEIGHBOURS = {
 """Arrows on one floor that are meant."""
 
 WITHOUT_TORCH = [
+    "checks",
     "cli",
     "completion",
     "composer",
@@ -168,9 +169,11 @@ def test_help_and_settings_name_no_torch_at_the_top_of_a_file(name: str) -> None
 
 READERS = {"read_text", "read_bytes", "load", "loads", "safe_load", "fromfile", "genfromtxt", "loadtxt"}
 MAY_READ = {
+    "config/signature.py",  # the source of the package
+    "config/target.py",  # the YAML of the package
     "help_text.py",  # the YAML of the package, and of the user's config folder
     "models_verb.py",  # likewise
-    "optimization/start.py",  # the file that the user's stimulus.file names
+    "stimulus/files.py",  # the file that the user's stimulus.file names
     "report/page.py",  # parts of the page, which come with the package
     "simulation/training.py",  # what the same process has written
     "artifacts/drawing_process.py",  # a pipe between two processes of this program
@@ -184,3 +187,35 @@ def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
         return
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in READERS]
+
+
+OPTIONS = [
+    path for room_ in ("objective", "constraint", "gradient", "stimulus") for path in (PACKAGE / room_).glob("*.py")
+]
+SHARED = ("base", "cells", "files")
+"""Files of an option's room that its options may import."""
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_an_option_imports_no_other_option(path: Path) -> None:
+    own = f"openretina_cli.{room(path)}."
+    assert not [name for name in imports(path) if name.startswith(own) and name.removeprefix(own) not in SHARED]
+
+
+ROOMS = ("objective", "reducer", "constraint", "gradient", "penalty", "stopper", "stimulus")
+
+
+def _classes(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def test_no_room_asks_which_option_another_rooms_object_is() -> None:
+    files = [path for name in ROOMS for path in [PACKAGE / f"{name}.py", *(PACKAGE / name).glob("*.py")]]
+    bases = {"AbstractObjective", "Constraint", "Penalty"}  # what users hand over is checked against
+    options = {name for path in files if path.is_file() for name in _classes(path)} - bases
+    for path in FILES:
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "isinstance":
+                named = {node.id for node in ast.walk(call.args[1]) if isinstance(node, ast.Name)}
+                assert not named & options, path

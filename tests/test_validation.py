@@ -12,13 +12,13 @@ import torch
 from conftest import DATA
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.build.model import build_model
-from openretina_cli.build.problem import Plan
 from openretina_cli.composer import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
 from openretina_cli.hydra_app import optimize
 from openretina_cli.models.twin import Retina
+from openretina_cli.run.model import build_model
+from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
@@ -91,7 +91,7 @@ ON, OFF = (16, 18, 22, 27, 30, 47), (4, 7, 8)
 def found() -> list[Candidate]:
     """With the default settings, the stimuli of the first two cells of every type of both sessions."""
     chosen = compose_settings(["device=cpu"])
-    twin = build_model(chosen.model, chosen.stimulus.frames, CPU)
+    twin = build_model(chosen.model, chosen.frames, CPU)
     firsts = {s: [groups.index(g) + i for g in GROUP_NAMES for i in (0, 1)] for s, groups in twin.facts.groups.items()}
     plans = [
         plan
@@ -267,7 +267,7 @@ def test_held_out_members_are_scored_alone() -> None:
     chosen = settings(
         "model=ensemble_directory", f"model.path={DATA / 'ensemble'}", "neuron=[3,9]", "stopper.max_iterations=2"
     )
-    ensemble = build_model(chosen.model, chosen.stimulus.frames, CPU)
+    ensemble = build_model(chosen.model, chosen.frames, CPU)
     seen: list[int] = []
 
     def plan(part: Retina) -> list[Plan]:

@@ -1,1 +1,1 @@
-"""Typed settings and their checks; nothing here imports torch."""
+"""Typed settings, their checks, and the one door from settings to objects; nothing here imports torch at its top."""

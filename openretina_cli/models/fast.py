@@ -17,7 +17,7 @@ from openretina_cli.models.fast_first import FirstLayer
 from openretina_cli.models.fast_hidden import HiddenLayer
 from openretina_cli.models.fast_layers import FoldedLayer, Readout
 from openretina_cli.models.folding import CannotFoldError, Folded, fold
-from openretina_cli.models.twin import EnsembleModel, Retina, the_session
+from openretina_cli.models.twin import Retina, the_session
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +92,6 @@ class FastForms:
         if not 0 <= start < stop <= length:
             response = f"the response, which has {max(length, 0)} frames"
             raise SettingError(f"the window [{start}, {stop}) is outside {response}")
-        if not isinstance(self.retina, EnsembleModel):
-            chosen = range(facts.sessions[session]) if neurons is None else neurons
-            return self.retina.fast_form(session, chosen, frames, (start, stop))
         if (folded := self._fold(session)) is None:
             return None
         seen = slice(start, stop + folded.lag)

@@ -60,8 +60,8 @@ def _fold_readout(readout: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _members(retina: Retina) -> list[Twin]:
-    if type(retina) is not EnsembleModel:
-        raise CannotFoldError(f"{type(retina).__name__} is no ensemble")
+    if not isinstance(retina, EnsembleModel) or type(retina).forward is not EnsembleModel.forward:
+        raise CannotFoldError(f"{type(retina).__name__} is no ensemble whose members are averaged")
     members = [member for member in retina.members if type(member) is Twin and type(member.core) is Core]
     if not members or len(members) != len(retina.members):
         raise CannotFoldError("its members are no published networks")

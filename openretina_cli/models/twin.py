@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from openretina_cli.models.convolution import SeparableConvolution
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.readout import GaussianReadout
+
+if TYPE_CHECKING:
+    from openretina_cli.models.fast import FastForms
 
 
 class ChannelBias(nn.Module):
@@ -203,7 +207,24 @@ class EnsembleModel(Retina):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.facts = facts
+        self._forms: FastForms | None = None
         self.freeze()
+
+    def fast_form(
+        self, session: str, neurons: Sequence[int] | None, frames: int, window: tuple[int, int] | None
+    ) -> nn.Module | None:
+        """See `Retina.fast_form`; what does not depend on neurons and window is computed once and kept."""
+        from openretina_cli.models.fast import FastForms  # which is written in terms of the classes of this file
+
+        if self._forms is None:
+            self._forms = FastForms(self)
+        return self._forms.form(session, neurons, frames, window)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EnsembleModel:
+        """Move or convert the model; fast forms of the model before are dropped."""
+        self._forms = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch states no types for it
+        return self
 
     def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Mean response `(batch, time - lag, neuron)` of the members."""

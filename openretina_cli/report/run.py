@@ -140,7 +140,7 @@ def _finished(run: Run) -> Run:
         neurons=result.neurons,
         cell_types=tuple(dict.fromkeys(result.cell_types)),
         seed=result.seed,
-        kind=settings.get("objective.kind", ""),
+        kind=_option(settings.get("objective._target_", ""), settings.get("objective.kind", "")),
         objective=result.objective,
         initial=_known(result.initial),
         final=_known(result.final),
@@ -155,6 +155,12 @@ def _finished(run: Run) -> Run:
         settings=settings,
         numbers=result.numbers,
     )
+
+
+def _option(target: str, kind: str) -> str:
+    """The name of an option: the file of a built-in class, the class of a user's, or its `kind` of version 0.1."""
+    package, *modules, cls = target.split(".") if "." in target else ("", kind)
+    return modules[-1] if package == "openretina_cli" and modules else cls
 
 
 def _setup(result: Result) -> Setup:
@@ -183,7 +189,7 @@ def _failed(run: Run) -> Run:
         session=failure.session,
         neurons=failure.neurons,
         seed=failure.seed,
-        kind=settings.get("objective.kind", ""),
+        kind=_option(settings.get("objective._target_", ""), settings.get("objective.kind", "")),
         finished=failure.finished,
         settings=settings,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override, Transformer
 
-from openretina_cli.config.values import SPAN
+from openretina_cli.checks import SPAN
 from openretina_cli.errors import SettingError
 
 VARIED = ("neuron", "session", "seed")

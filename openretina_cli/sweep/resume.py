@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.build.currency import Currency
+from openretina_cli.run.currency import Currency
 from openretina_cli.sweep.plan import Group, Sweep
 from openretina_cli.sweep.template import Job
 

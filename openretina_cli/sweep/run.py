@@ -14,26 +14,24 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.build.currency import Currency
-from openretina_cli.config.options import Option
-from openretina_cli.config.options.launcher import LAUNCHERS, Batched, Slurm
-from openretina_cli.config.settings import typed
 from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.report import ReportFiles, write_report
+from openretina_cli.run.currency import Currency
 from openretina_cli.store.aside import refuse_links, write_whole
 from openretina_cli.sweep import slurm
 from openretina_cli.sweep.expand import Cells, expand
 from openretina_cli.sweep.failure import Failures
+from openretina_cli.sweep.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
 from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
 from openretina_cli.sweep.resume import Progress, standing
 from openretina_cli.sweep.slurm_submit import check_programs
 from openretina_cli.sweep.template import Template
 
 if TYPE_CHECKING:  # torch, only where something is computed
-    from openretina_cli.build.workbench import Workbench
     from openretina_cli.config.settings import Settings
     from openretina_cli.models.twin import Retina
+    from openretina_cli.run.workbench import Workbench
     from openretina_cli.sweep.batch import SweepReporter
 
 MULTIRUN = "multirun.yaml"
@@ -78,7 +76,7 @@ class SweepRun:
 
     @cached_property
     def _bench(self) -> Workbench:
-        from openretina_cli.build.workbench import Workbench  # torch, only where the model is asked
+        from openretina_cli.run.workbench import Workbench  # torch, only where the model is asked
 
         return Workbench(self._console.reporter.download)
 
@@ -130,7 +128,7 @@ class SweepRun:
         chosen = [text for text in texts if text not in ("neuron=all", "session=all")]
         template = Template(self._compose(chosen))
         settings = template.settings(template.job(0, ()))
-        self._local = template.config.hydra.launcher.get("kind") == "batched"
+        self._local = own_launcher(template.config) == "batched"
         facts = self._retina(settings).facts
         return Cells(facts.sessions, settings.session or next(iter(facts.sessions)))
 
@@ -138,7 +136,7 @@ class SweepRun:
         """The model of a run; the head of a cluster need not have the device that the runs get."""
         return self._bench.retina(settings if self._local else replace(settings, device="cpu"))
 
-    def _launch(self, sweep: Sweep, progress: Progress, launcher: Option) -> Failures | None:
+    def _launch(self, sweep: Sweep, progress: Progress, launcher: Launcher) -> Failures | None:
         """Why runs of those that were left failed; None where they were left to others."""
         if not progress.todo:
             return {}
@@ -149,29 +147,17 @@ class SweepRun:
         from openretina_cli.solver import Solver  # torch
         from openretina_cli.sweep.batch import batch_runner
 
-        workers = launcher.workers if isinstance(launcher, Batched) else None
         solver = Solver(self._console.reporter, self._bench, self._currency)
-        with batch_runner(sweep.directory, progress.todo[0], workers, self._console.reporter, solver) as runner:
+        first, workers = progress.todo[0], launcher.workers
+        with batch_runner(sweep.directory, first, workers, self._console.reporter, solver) as runner:
             for group in progress.todo:
                 runner.run(group)
         return runner.failures
 
 
-def launcher_of(config: DictConfig) -> Option:
-    """The settings of the launcher, which is one of our own.
-
-    Raises:
-        SettingError: one is wrong.
-    """
-    node = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-    assert isinstance(node, dict)  # noqa: S101  # a DictConfig's container, for the type checker
-    return typed(LAUNCHERS[str(node["kind"])], {str(key): value for key, value in node.items()}, "hydra.launcher.")
-
-
 def is_ours(config: DictConfig) -> bool:
     """Whether a sweep with these settings is made by us, and not by Hydra."""
-    own_launcher = config.hydra.launcher.get("kind") in LAUNCHERS
-    return own_launcher and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
+    return own_launcher(config) is not None and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
 
 
 def _check_places(sweep: Sweep) -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.build.currency import Currency
-from openretina_cli.config.options.launcher import Slurm
 from openretina_cli.errors import RunError, SettingError
+from openretina_cli.run.currency import Currency
 from openretina_cli.sweep import slurm_queue
 from openretina_cli.sweep.failure import Failures
+from openretina_cli.sweep.launcher import Slurm
 from openretina_cli.sweep.plan import Group, Sweep
 from openretina_cli.sweep.slurm_queue import State, Task
 from openretina_cli.sweep.slurm_record import PLACE, Record, failure_stamp, read_records

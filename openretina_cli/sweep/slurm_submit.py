@@ -9,8 +9,8 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openretina_cli.config.options.launcher import Slurm
 from openretina_cli.errors import ArtifactError, RunError, SettingError
+from openretina_cli.sweep.launcher import Slurm
 from openretina_cli.sweep.plan import Group
 from openretina_cli.sweep.slurm_queue import Task
 from openretina_cli.sweep.slurm_record import PLACE, new_record, write_record

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.optimization.stopper import Step
+from openretina_cli.stopper import Step
 from openretina_cli.sweep.batch import batch_runner
 from openretina_cli.sweep.plan import Group
 from openretina_cli.sweep.template import Job, register_resolvers

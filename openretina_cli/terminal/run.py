@@ -16,7 +16,7 @@ from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.models.facts import ModelFacts
-    from openretina_cli.optimization.stopper import Step
+    from openretina_cli.stopper import Step
 
 
 LONGEST_FILE = 200

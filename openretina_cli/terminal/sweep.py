@@ -17,8 +17,8 @@ from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.models.facts import ModelFacts
-    from openretina_cli.optimization.stopper import Step
     from openretina_cli.report import ReportFiles
+    from openretina_cli.stopper import Step
     from openretina_cli.sweep.resume import Progress as Standing
     from openretina_cli.sweep.template import Job
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from openretina_cli.build.problem import Plan
-from openretina_cli.optimization.loop import Problem
-from openretina_cli.optimization.objective import DecreaseObjective
+from openretina_cli.loop.loop import Problem
+from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.evaluation import gain, window_to_cell
 from openretina_cli.simulation.ganglion import Cell
@@ -157,7 +156,7 @@ def judge(
     if not optimum - grey > LEAST_ROOM * abs(grey):
         gains = torch.full((2,), math.nan)
     traces = centre_traces(candidate.stimulus, cells, seen_frames(plan))
-    sign = -1.0 if isinstance(plan.problem.objective, DecreaseObjective) else 1.0
+    sign = plan.problem.objective.sign
     predicted, true_, grey_, optimum_, natural_ = (
         sign * score for score in (candidate.predicted, true, grey, optimum, natural)
     )
@@ -167,7 +166,7 @@ def judge(
         neurons=plan.neurons,
         type=SEVERAL if group is None else GROUP_NAMES[group],
         group=group,
-        objective=plan.settings.objective.kind,
+        objective=plan.settings.objective.name,
         predicted=predicted,
         true=true_,
         grey=grey_,

@@ -7,35 +7,29 @@ from dataclasses import replace
 
 import torch
 
-from openretina_cli.build.acceleration import accelerate
-from openretina_cli.build.problem import (
-    ObjectiveBuilder,
-    Plan,
-    build_reducer,
-    choose_neurons,
-    choose_session,
-    neurons_of_type,
-    plan_run,
-)
-from openretina_cli.config.options import Group, Increase
 from openretina_cli.config.settings import Settings
+from openretina_cli.config.target import TARGET, Option, find_class
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.twin import Retina
+from openretina_cli.objective.base import AbstractObjective
+from openretina_cli.objective.cells import choose_neurons, choose_session, neurons_of_type
+from openretina_cli.run.acceleration import accelerate
+from openretina_cli.run.problem import Plan, build_objective, build_reducer, plan_run
 from openretina_cli.validation.bench import Candidate
 from openretina_cli.validation.stacks import Report, solve_all
 
 
-def about_one_cell(settings: Settings) -> Increase:
+def about_one_cell(settings: Settings) -> Option:
     """The settings' objective, if it can be asked of every cell.
 
     Raises:
         SettingError: it is not about one cell.
     """
     objective = settings.objective
-    if not isinstance(objective, Increase) or isinstance(objective, Group):
+    if not find_class(objective.target, AbstractObjective, f"objective.{TARGET}").of_one_cell:
         raise SettingError(
-            f"objective={objective.kind} is not about one cell, and validate makes a stimulus for each",
+            f"objective={objective.name} is not about one cell, and validate makes a stimulus for each",
             expected="objective=mei or objective=mdi; or the folders of finished runs",
         )
     return objective
@@ -44,18 +38,18 @@ def about_one_cell(settings: Settings) -> Increase:
 def _plans_of_session(
     settings: Settings, retina: Retina, session: str, cells: Sequence[int], device: torch.device
 ) -> Iterator[Plan]:
-    alone = [replace(about_one_cell(settings), neuron=cell, group=None) for cell in cells]
+    alone = [about_one_cell(settings).with_arguments(neuron=cell, group=None) for cell in cells]
     # the first cell is planned, and the model tried, in full; the others differ from it in their objective only
     first = plan_run(replace(settings, session=session, objective=alone[0]), retina, device)
-    builder = ObjectiveBuilder(retina, session, build_reducer(settings.reducer))
+    reducer = build_reducer(settings)
     for cell, option in zip(cells, alone, strict=True):
-        problem = replace(first.problem, objective=builder.build(option))
+        problem = replace(first.problem, objective=build_objective(option, retina, session, reducer))
         yield replace(first, settings=replace(first.settings, objective=option), problem=problem, neurons=(cell,))
 
 
 def _cells_of(settings: Settings, facts: ModelFacts, session: str, chosen: bool) -> list[int]:
     """The neurons that are meant, each alone."""
-    group = about_one_cell(settings).group
+    group = about_one_cell(settings).arguments.get("group")
     if group is not None:
         return neurons_of_type(facts, session, group, "group")
     return choose_neurons(facts, session, settings.neuron if chosen else "all", "neuron")

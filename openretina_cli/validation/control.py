@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from openretina_cli.optimization.loop import Problem
+from openretina_cli.loop.loop import Problem
 from openretina_cli.simulation.bipolar import CENTRE_SIGMA
 from openretina_cli.simulation.evaluation import scale_to_norm, window_to_cell
 from openretina_cli.simulation.ganglion import Cell

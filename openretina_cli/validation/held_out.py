@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from openretina_cli.build.acceleration import accelerate
-from openretina_cli.build.problem import Plan
 from openretina_cli.errors import SettingError
 from openretina_cli.models.twin import EnsembleModel, Retina, Twin
+from openretina_cli.run.acceleration import accelerate
+from openretina_cli.run.problem import Plan
 from openretina_cli.validation.cells import optimize_cells
 from openretina_cli.validation.stacks import Report, measure, silent
 

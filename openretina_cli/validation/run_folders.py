@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from openretina_cli.build.problem import Plan, plan_run
-from openretina_cli.config.settings import TARGET, Settings, read_settings
+from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.config.target import TARGET, packaged_targets
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.member_files import member_files
+from openretina_cli.run.problem import Plan, plan_run
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
@@ -95,7 +96,7 @@ def _check_plain(settings: Mapping[str, Any], folder: Path) -> None:
         raise SettingError(f"{folder} has {len(leaves)} settings", expected=f"at most {MAX_VALUES}")
     for name, value in leaves:
         known = name == f"optimizer.{TARGET}" and isinstance(value, str) and OPTIMIZER.fullmatch(value)
-        if TARGET in name.split(".") and not known:
+        if TARGET in name.split(".") and not known and value not in packaged_targets():
             raise SettingError(
                 f"{folder} was made with a class of the user's ({name}={value!r:.80}), and validate imports no class "
                 "that a folder names",
@@ -124,9 +125,9 @@ def read_settings_of(result: Result) -> Settings:
         raise SettingError(f"{folder} has settings that cannot be read: {type(error).__name__}") from error
     for option in (settings.stopper, settings.stimulus, *settings.constraint.values()):
         for name, limit in LIMITS.items():
-            if getattr(option, name, 0) > limit:
+            if option.arguments.get(name, 0) > limit:
                 raise SettingError(
-                    f"{folder} was made with {name}={getattr(option, name)}", expected=f"at most {limit}"
+                    f"{folder} was made with {name}={option.arguments[name]}", expected=f"at most {limit}"
                 )
     return settings
 
@@ -137,9 +138,9 @@ def _planned(settings: Settings, truth: Truth, device: torch.device, folder: Pat
     Raises:
         SettingError: the settings do not fit the truth.
     """
-    start = settings.stimulus.file
+    start = settings.stimulus.arguments.get("file")
     try:
-        plan = plan_run(replace(settings, stimulus=replace(settings.stimulus, file=None)), truth, device)
+        plan = plan_run(replace(settings, stimulus=settings.stimulus.with_arguments(file=None)), truth, device)
     except OpenRetinaError as error:
         raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
     except Exception as error:  # whatever a stranger's values make a constructor raise
@@ -186,7 +187,7 @@ def check_places(settings: Settings, what: str = "the twin") -> None:
     Raises:
         SettingError: the twin's neurons were moved to the middle of the field; those of the truth are where they are.
     """
-    if getattr(settings.model, "center_readouts", False):
+    if settings.model.arguments.get("center_readouts", False):
         raise SettingError(
             f"{what} has its readouts centred, and the simulated retina has not", repair="model.center_readouts=false"
         )

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from openretina_cli.optimization.loop import Outcome, Problem, optimize_stack
-from openretina_cli.optimization.stopper import OptimizationStopper
+from openretina_cli.loop.loop import Outcome, Problem, optimize_stack
+from openretina_cli.stopper import OptimizationStopper
 
 STACK = {"cpu": 16, "cuda": 256, "mps": 64}
 """Problems solved together, by device; see `build.workbench` for the measurements."""

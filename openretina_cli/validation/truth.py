@@ -10,13 +10,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from openretina_cli.build.acceleration import WindowedModel
-from openretina_cli.build.problem import Plan
 from openretina_cli.errors import SettingError
+from openretina_cli.loop.loop import Problem
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.fast import Window
 from openretina_cli.models.twin import Retina, the_session
-from openretina_cli.optimization.loop import Problem
+from openretina_cli.run.acceleration import WindowedModel
+from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.bipolar import CHANNELS as BIPOLAR_CHANNELS
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from problem import CHECKPOINT, FRAMES, Run, runs, swept
 from side import serve
 
-from openretina_cli.build.acceleration import accelerate
-from openretina_cli.build.problem import Plan
-from openretina_cli.build.workbench import Workbench
 from openretina_cli.composer import compose, compose_settings, read_arguments, read_overrides
 from openretina_cli.config.settings import Settings
+from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.models.twin import EnsembleModel
-from openretina_cli.optimization.loop import optimize_stack
+from openretina_cli.run.acceleration import accelerate
+from openretina_cli.run.problem import Plan
+from openretina_cli.run.workbench import Workbench
 from openretina_cli.sweep.batch import batch_runner
 from openretina_cli.sweep.expand import expand
 from openretina_cli.sweep.plan import plan_sweep
@@ -66,7 +66,7 @@ def plan_all(bench: Workbench, batch: Sequence[Settings]) -> Iterator[list[Plan]
     """From checked settings to stacks of plans on the fast form."""
     size = bench.stack_size(batch[0])
     for first in range(0, len(batch), size):
-        yield accelerate([bench.plan(settings) for settings in batch[first : first + size]], bench.forms)
+        yield accelerate([bench.plan(settings) for settings in batch[first : first + size]])
 
 
 def optimize_all(bench: Workbench, batch: Sequence[Settings]) -> NDArray[np.float32]:

@@ -1,0 +1,31 @@
+"""`constraint=[range]`: every channel stays in its range."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from openretina_cli.constraint.base import Constraint
+from openretina_cli.limits import Ranges, clip, range_text, read_limits
+
+
+class ClipRange(Constraint):
+    """Clip every value to its channel's range.
+
+    Args:
+        range: lowest and highest value per channel, None for no limit; one pair serves all channels; None for all.
+
+    Raises:
+        SettingError: a lowest value is above its highest.
+    """
+
+    pure = True
+
+    def __init__(self, range: Ranges) -> None:
+        self.limits = read_limits("range", range)
+
+    def process(self, x: Tensor) -> Tensor:
+        """Clip `(batch, channel, time, height, width)`."""
+        return clip(x, self.limits)
+
+    def __repr__(self) -> str:
+        return range_text(self.limits)

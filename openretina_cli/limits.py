@@ -1,0 +1,65 @@
+"""Ranges: the lowest and highest value that a channel of a stimulus may take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from openretina_cli.checks import range_pairs
+from openretina_cli.errors import SettingError
+
+Limits = tuple[float | None, float | None]
+"""Lowest and highest value of one channel, in units of the training set's standard deviation; None for no limit."""
+
+
+Ranges = Sequence[Limits] | Limits | None
+"""Limits per channel, one pair for all channels, or None for no limit at all."""
+
+
+def read_limits(name: str, ranges: Ranges) -> tuple[Limits, ...]:
+    """Return the limits as one pair per channel, or one for all.
+
+    Raises:
+        SettingError: a lowest value is above its highest, or a value is no number.
+    """
+    return range_pairs(name, ranges) or ((None, None),)
+
+
+def range_text(limits: Sequence[Limits]) -> str:
+    """Ranges in words, for titles and results."""
+    return "range " + ", ".join(f"[{low}, {high}]" for low, high in limits)
+
+
+def bounds(limits: Sequence[Limits], stimulus: Tensor) -> tuple[Tensor, Tensor]:
+    """Lowest and highest values, shaped to broadcast over `(batch, channel, time, height, width)`.
+
+    Raises:
+        SettingError: there is neither one pair nor one per channel.
+    """
+    channels = stimulus.shape[1]
+    if len(limits) not in (1, channels):
+        raise SettingError(
+            f"{len(limits)} ranges were given for a stimulus of {channels} channels",
+            expected=f"one pair [minimum, maximum], or {channels} of them",
+        )
+    low = [-math.inf if pair[0] is None else pair[0] for pair in limits]
+    high = [math.inf if pair[1] is None else pair[1] for pair in limits]
+    shape = (1, len(limits), *[1] * (stimulus.dim() - 2))
+    return (
+        torch.tensor(low, dtype=stimulus.dtype, device=stimulus.device).view(shape),
+        torch.tensor(high, dtype=stimulus.dtype, device=stimulus.device).view(shape),
+    )
+
+
+def norms(stimulus: Tensor) -> Tensor:
+    """L2 norm of each stimulus, shaped to broadcast over `(batch, channel, time, height, width)`."""
+    flat: Tensor = torch.linalg.vector_norm(stimulus.flatten(1), dim=1)
+    return flat.view(-1, *[1] * (stimulus.dim() - 1))
+
+
+def clip(x: Tensor, limits: Sequence[Limits]) -> Tensor:
+    """Clip every value of `(batch, channel, time, height, width)` to its channel's limits."""
+    return torch.clamp(x, *bounds(limits, x))

@@ -1,0 +1,108 @@
+"""`model=torch_module`: any torch module of the user's, with its facts stated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import nn
+
+from openretina_cli.checks import positive, range_pairs, require
+from openretina_cli.errors import ModelError, SettingError
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.held_weights import digest_of_weights
+from openretina_cli.models.module import ModuleRetina, Stated
+from openretina_cli.models.safe_files import read_state_dict
+from openretina_cli.models.wrap import wrap_module
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    """Load a module's weights."""
+    if not path.is_file():
+        raise ModelError(f"model.weights={path} does not exist")
+    try:
+        module.load_state_dict(read_state_dict(path))
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ModelError(f"model.weights={path} does not fit the module: {' '.join(lines[1:2])}") from error
+
+
+def torch_module(
+    module: Any,
+    height: Annotated[int, "18"],
+    width: Annotated[int, "16"],
+    channels: Annotated[list[str], "[green,uv]"],
+    frames: int,
+    device: torch.device,
+    weights: str | None = None,
+    static: bool = False,
+    sessions: list[str] | None = None,
+    session_argument: str = "data_key",
+    inputs: dict[str, Any] | None = None,
+    output: int | str | None = None,
+    response_axes: list[str] | None = None,
+    response_stride: int | None = None,
+    frame_rate: float | None = None,
+    pixel_size: float | None = None,
+    stimulus_range: Any = None,
+    note: str = "",
+) -> ModuleRetina:
+    """Make a retina of a module.
+
+    Args:
+        module: see `ModuleRetina`.
+        height: stimulus height in pixels.
+        width: stimulus width in pixels.
+        channels: colour channel names, in the order of the stimulus' channel axis.
+        frames: stimulus frames that the module is tried on.
+        device: where to put it.
+        weights: file with the module's state dict; None keeps the module's own.
+        static: whether it takes images.
+        sessions: names of its sessions; None takes the keys of its readout, or passes none.
+        session_argument: see `Stated`, as the following.
+        inputs: fixed values of other inputs.
+        output: position or key of the responses.
+        response_axes: names of the response's axes.
+        response_stride: stimulus frames from one response frame to the next.
+        frame_rate: Hz.
+        pixel_size: um per pixel edge.
+        stimulus_range: lowest and highest value per channel, z-scored.
+        note: see `ModelFacts`.
+
+    Raises:
+        ModelError: the module raises, or answers with an unexpected shape; or its weights do not fit.
+        SettingError: a value is out of range, or the module is none.
+    """
+    kind = type(module)
+    target = f"{kind.__module__}.{kind.__qualname__}"
+    if not isinstance(module, nn.Module):
+        raise SettingError(f"model.module: {target} is no Module", repair="model.module._target_=my_package.MyRetina")
+    require(height >= 1, "height", height, "1 or more pixels")
+    require(width >= 1, "width", width, "1 or more pixels")
+    require(session_argument.isidentifier(), "session_argument", session_argument, "a name")
+    axes = None if response_axes is None else sorted(response_axes)
+    known = axes is None or axes in (["batch", "neuron", "time"], ["batch", "time"], ["batch", "neuron"])
+    require(known, "response_axes", response_axes, "an order of [batch,time,neuron], of which one may be left out")
+    stride = response_stride
+    require(stride is None or stride >= 1, "response_stride", stride, "1 or more stimulus frames")
+    positive("frame_rate", frame_rate)
+    positive("pixel_size", pixel_size)
+    if weights is not None:
+        _fill(module, Path(weights).expanduser())
+    facts = ModelFacts(
+        name=kind.__name__,
+        sessions={},
+        channels=tuple(channels),
+        height=height,
+        width=width,
+        lag=0,
+        frame_rate=frame_rate,
+        pixel_size=pixel_size,
+        stimulus_range=range_pairs("stimulus_range", stimulus_range),
+        source=target,
+        sha256=digest_of_weights(module),
+        note=note,
+    )
+    stated = Stated(static, sessions, session_argument, response_axes, response_stride, output, inputs or {})
+    return wrap_module(module, facts, stated, frames=frames, device=device)

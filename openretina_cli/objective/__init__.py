@@ -1,0 +1,1 @@
+"""Options of `objective=...`: what is made as large as possible, one file per option."""

@@ -1,0 +1,219 @@
+"""Objectives: what is made as large as possible, as a score of the response to one stimulus."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from openretina_cli.errors import ObjectiveError
+from openretina_cli.reducer import ResponseReducer
+
+Model = Callable[..., Tensor]
+"""`model(stimulus, data_key=session)`: `(batch, channel, time, height, width)` to `(batch, time, neuron)`."""
+
+
+class AbstractObjective:
+    """Base of all objectives. A subclass writes one of two methods.
+
+    `score(response)`, from the response `(time, neuron)` of one run to a number, is the better choice: many runs then
+    share one call of the model. `forward(stimulus)`, from a stimulus `(1, channel, time, height, width)` to a number,
+    can do anything, and is called once per run.
+
+    Args:
+        model: see `Model`.
+        data_key: the session; None calls the model without one.
+
+    Attributes:
+        sign: 1 where a larger response is the better one, -1 where a smaller one is.
+        of_one_cell: whether the settings `neuron` and `group` choose what it is about, so that it can be posed for
+            every cell in turn.
+    """
+
+    sign: ClassVar[int] = 1
+    of_one_cell: ClassVar[bool] = False
+
+    def __init__(self, model: Model, data_key: str | None) -> None:
+        self._model = model
+        self._data_key = data_key
+
+    @property
+    def model(self) -> Model:
+        """The model whose responses are scored."""
+        return self._model
+
+    @property
+    def data_key(self) -> str | None:
+        """The session of the model."""
+        return self._data_key
+
+    @property
+    def scores_responses(self) -> bool:
+        """Whether the objective is written as `score(response)`, so that runs can share a call of the model."""
+        return type(self).forward is AbstractObjective.forward
+
+    def on(self, model: Model) -> AbstractObjective:
+        """The same objective on another model of the same session."""
+        moved = copy.copy(self)
+        moved._model = model
+        return moved
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The torch modules that the objective calls: its model, and modules among its attributes."""
+        owners = (getattr(value, "func", getattr(value, "__self__", value)) for value in vars(self).values())
+        return tuple(owner for owner in owners if isinstance(owner, nn.Module))
+
+    def respond(self, stimuli: Tensor) -> Tensor:
+        """Responses `(batch, time, neuron)` to stimuli `(batch, channel, time, height, width)`."""
+        return self._model(stimuli) if self._data_key is None else self._model(stimuli, data_key=self._data_key)
+
+    def model_forward(self, stimulus: Tensor) -> Tensor:
+        """The response `(time, neuron)` to one stimulus `(1, channel, time, height, width)`.
+
+        Raises:
+            ObjectiveError: there is more than one stimulus in the batch.
+        """
+        if len(stimulus) != 1:
+            raise ObjectiveError(
+                f"model_forward was given {len(stimulus)} stimuli",
+                expected="one, or an objective written as score()",
+            )
+        return self.respond(stimulus)[0]
+
+    def score(self, response: Tensor) -> Tensor:
+        """Score the response `(time, neuron)` of one run with a number; larger is better."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method score(response) or forward(stimulus)")
+
+    def forward(self, stimulus: Tensor) -> Tensor:
+        """Score stimuli `(batch, channel, time, height, width)` with one number each, `(batch,)`."""
+        return torch.stack([self.score(response) for response in self.respond(stimulus)])
+
+    def window(self, frames: int) -> tuple[int, int] | None:
+        """The response frames `[start, stop)` that count in a response of `frames` frames, where there is a window."""
+        del frames
+        return None
+
+    def neurons(self) -> tuple[int, ...] | None:
+        """The neurons that count, or None for all of the session."""
+        return None
+
+    def __add__(self, other: AbstractObjective) -> WeightedSumObjective:
+        return WeightedSumObjective([(1.0, self), (1.0, other)])
+
+    def __rmul__(self, weight: float) -> WeightedSumObjective:
+        return WeightedSumObjective([(float(weight), self)])
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
+def _spans(neurons: Sequence[int]) -> list[str]:
+    """Neurons as they are typed, runs of neighbours as `first..last`."""
+    spans: list[list[int]] = []
+    for neuron in neurons:
+        if spans and neuron == spans[-1][-1] + 1:
+            spans[-1].append(neuron)
+        else:
+            spans.append([neuron])
+    return [f"{span[0]}..{span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
+
+
+def named(neurons: Sequence[int]) -> str:
+    """Neurons as text, such as `neurons 1..4, 9`."""
+    return f"neuron {neurons[0]}" if len(neurons) == 1 else "neurons " + ", ".join(_spans(neurons))
+
+
+class MeanResponseObjective(AbstractObjective):
+    """The mean response of one or several neurons, or minus it where the class says `sign = -1`.
+
+    Args:
+        model: see `Model`.
+        neuron_indices: a neuron, or neurons that are to respond together.
+        data_key: the session.
+        response_reducer: the window.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        neuron_indices: list[int] | int,
+        data_key: str | None,
+        response_reducer: ResponseReducer,
+    ) -> None:
+        super().__init__(model, data_key)
+        self._neuron_indices = [neuron_indices] if isinstance(neuron_indices, int) else list(neuron_indices)
+        self._response_reducer = response_reducer
+
+    def score(self, response: Tensor) -> Tensor:
+        """Reduce the neurons' mean response."""
+        reduced = self._response_reducer.forward(response[:, self._neuron_indices].mean(dim=-1))
+        return reduced if self.sign > 0 else -reduced
+
+    def window(self, frames: int) -> tuple[int, int]:
+        """The reducer's window."""
+        return self._response_reducer.window(frames)
+
+    def neurons(self) -> tuple[int, ...]:
+        """The neurons of the mean."""
+        return tuple(self._neuron_indices)
+
+    def __repr__(self) -> str:
+        verb = "increase" if self.sign > 0 else "decrease"
+        return f"{verb} {named(self._neuron_indices)}, {self._response_reducer!r}"
+
+
+class WeightedSumObjective(AbstractObjective):
+    """A weighted sum of objectives of one model.
+
+    Args:
+        terms: weights and objectives.
+    """
+
+    def __init__(self, terms: Sequence[tuple[float, AbstractObjective]]) -> None:
+        first = terms[0][1]
+        super().__init__(first.model, first.data_key)
+        self._terms = tuple(terms)
+
+    def on(self, model: Model) -> WeightedSumObjective:
+        """The same sum on another model of the same session."""
+        return WeightedSumObjective([(weight, term.on(model)) for weight, term in self._terms])
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The torch modules that the terms call."""
+        return tuple(module for _, term in self._terms for module in term.modules())
+
+    @property
+    def scores_responses(self) -> bool:
+        """Whether all terms score the same response."""
+        return all(
+            term.scores_responses and term.model is self.model and term.data_key == self.data_key
+            for _, term in self._terms
+        )
+
+    def score(self, response: Tensor) -> Tensor:
+        """Sum the terms' scores."""
+        return torch.stack([weight * term.score(response) for weight, term in self._terms]).sum()
+
+    def forward(self, stimulus: Tensor) -> Tensor:
+        """Sum the terms' scores of each stimulus, `(batch,)`."""
+        if self.scores_responses:
+            return super().forward(stimulus)
+        return torch.stack([weight * term.forward(stimulus).reshape(-1) for weight, term in self._terms]).sum(0)
+
+    def window(self, frames: int) -> tuple[int, int] | None:
+        """The span of the terms' windows."""
+        windows = [window for _, term in self._terms if (window := term.window(frames)) is not None]
+        return (min(w[0] for w in windows), max(w[1] for w in windows)) if windows else None
+
+    def neurons(self) -> tuple[int, ...] | None:
+        """The neurons of all terms, unless one of them looks at the whole session."""
+        named = [term.neurons() for _, term in self._terms]
+        if any(neurons is None for neurons in named):
+            return None
+        return tuple(dict.fromkeys(neuron for neurons in named for neuron in neurons or ()))
+
+    def __repr__(self) -> str:
+        return " + ".join(f"{weight:g} * ({term!r})" for weight, term in self._terms)

@@ -1,1 +1,0 @@
-"""Objectives, constraints, penalties, stoppers, and the loop that uses them."""

@@ -1,0 +1,88 @@
+"""Optimizers: any class of `torch.optim` or of the user's, and plain gradient descent in the place of its SGD.
+
+Every optimizer of torch imports the compiler of torch (`torch._dynamo`) when it is made, which takes about 0.8 s and is
+then not used: for one small run that is longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from openretina_cli.checks import spelt
+from openretina_cli.errors import SettingError
+
+
+class Steps(Protocol):
+    """What the loop calls of an optimizer: any of `torch.optim`, or `GradientDescent`."""
+
+    def step(self) -> object:
+        """Change the tensors by their gradients."""
+
+
+OptimizerInit = Callable[[list[Tensor]], Steps]
+"""Builds an optimizer over a list of tensors."""
+
+
+class GradientDescent:
+    """Steps tensors against their gradients: `x <- x - lr * gradient`, in place.
+
+    Args:
+        params: the tensors; one whose gradient is None is passed over.
+        lr: step size.
+    """
+
+    def __init__(self, params: Sequence[Tensor], lr: float) -> None:
+        self._params = list(params)
+        self._lr = lr
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Make a step."""
+        for param in self._params:
+            if param.grad is not None:
+                param.add_(param.grad, alpha=-self._lr)
+
+
+def _only_a_sound_rate(arguments: Mapping[str, Any]) -> bool:
+    rate = arguments.get("lr")
+    return set(arguments) == {"lr"} and isinstance(rate, float) and 0 <= rate <= torch.finfo(torch.float32).max
+
+
+def build_optimizer(cls: type[torch.optim.Optimizer], arguments: Mapping[str, Any]) -> OptimizerInit:
+    """An optimizer as a function of the tensors it changes.
+
+    Raises:
+        SettingError: the arguments do not fit, or the optimizer cannot work from gradients alone.
+    """
+    if cls is torch.optim.SGD and _only_a_sound_rate(arguments):
+        return partial(GradientDescent, **arguments)
+    name = f"{cls.__module__.removesuffix('.' + cls.__name__.lower())}.{cls.__name__}"
+    if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise SettingError(f"optimizer._target_={name} measures the objective itself", repair="optimizer=sgd")
+    trial = torch.zeros(1, requires_grad=True)
+    trial.grad = torch.zeros(1)
+    try:
+        cls([trial], **arguments).step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = ", ".join(f"{name}={spelt(value)}" for name, value in arguments.items())
+        raise SettingError(f"optimizer: {name} does not take {given}: {error}") from error
+    return partial(cls, **arguments)
+
+
+def shared_by(make: OptimizerInit) -> Hashable | None:
+    """Equal for runs that may share an optimizer: a class of torch's, or ours, with the same arguments.
+
+    None for any other, which may take all its tensors for one, as `torch.optim.LBFGS` does.
+    """
+    if not isinstance(make, partial) or make.args or not isinstance(make.func, type):
+        return None
+    of_torch = make.func.__module__.startswith("torch.optim.") and not issubclass(make.func, torch.optim.LBFGS)
+    if make.func is not GradientDescent and not of_torch:
+        return None
+    return make.func, repr(sorted(make.keywords.items()))

@@ -1,0 +1,99 @@
+"""Reducers turn a response trace into a score: the window over response frames that counts, and how."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from openretina_cli.checks import require
+from openretina_cli.errors import SettingError
+
+
+class ResponseReducer(ABC):
+    """A rule from a response `(time, ...)` to a score `(...)` that looks at the frames `[start, start + length)`.
+
+    Args:
+        axis: the time axis of the responses that are reduced.
+        start: first response frame that counts.
+        length: number of response frames that count; None means up to the end.
+
+    Raises:
+        SettingError: the window is empty or starts before the response.
+    """
+
+    def __init__(self, axis: int = 0, start: int = 0, length: int | None = None) -> None:
+        require(start >= 0, "start", start, "0 or more")
+        require(length is None or length >= 1, "length", length, "1 or more, or null")
+        self._axis = axis
+        self.start = start
+        self.length = length
+
+    def window(self, frames: int) -> tuple[int, int]:
+        """The response frames `[start, stop)` that count in a response of `frames` frames.
+
+        Raises:
+            SettingError: the window reaches outside the response.
+        """
+        stop = frames if self.length is None else self.start + self.length
+        if not self.start < stop <= frames:
+            raise SettingError(
+                f"the window [{self.start}, {max(stop, self.start + 1)}) is outside the response,"
+                f" which has {frames} frames",
+                repair=f"reducer.start=0 reducer.length={frames}, or a larger stimulus.frames",
+            )
+        return self.start, stop
+
+    def forward(self, responses: Tensor) -> Tensor:
+        """Reduce the time axis of `responses`.
+
+        Raises:
+            SettingError: the window reaches outside the response.
+        """
+        start, stop = self.window(responses.shape[self._axis])
+        return self.reduce(responses.narrow(self._axis, start, stop - start))
+
+    @abstractmethod
+    def reduce(self, responses: Tensor) -> Tensor:
+        """Reduce the time axis of `responses`, which holds the window only."""
+
+    def _frames(self) -> str:
+        if self.length is not None:
+            return f"frames [{self.start}, {self.start + self.length})"
+        return f"frames from {self.start}" if self.start else "all frames"
+
+
+class SliceMeanReducer(ResponseReducer):
+    """The mean over the response frames `[start, start + length)`."""
+
+    def reduce(self, responses: Tensor) -> Tensor:
+        """Take the mean over time."""
+        return responses.mean(dim=self._axis)
+
+    def __repr__(self) -> str:
+        return f"mean over {self._frames()}"
+
+
+class MeanReducer(ResponseReducer):
+    """The mean over all response frames."""
+
+    def __init__(self, axis: int = 0) -> None:
+        super().__init__(axis)
+
+    def reduce(self, responses: Tensor) -> Tensor:
+        """Take the mean over time."""
+        return responses.mean(dim=self._axis)
+
+    def __repr__(self) -> str:
+        return f"mean over {self._frames()}"
+
+
+class MaxReducer(ResponseReducer):
+    """The largest response in the window."""
+
+    def reduce(self, responses: Tensor) -> Tensor:
+        """Take the maximum over time; of equal maxima, all share the gradient."""
+        return responses.amax(dim=self._axis)
+
+    def __repr__(self) -> str:
+        return f"maximum over {self._frames()}"

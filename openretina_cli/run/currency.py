@@ -1,0 +1,54 @@
+"""Whether a finished run is current: the rule of `store.identity`, applied to checked settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openretina_cli.config.settings import Settings
+from openretina_cli.config.target import Option
+from openretina_cli.run.checkpoint_files import checkpoint_digest
+from openretina_cli.store.identity import Files, Identity, difference
+
+LoadedDigest = Callable[[Settings], str]
+"""Loads the model of a run and returns the digest of the weights that it holds."""
+
+
+class Currency:
+    """Compares finished runs with what the same settings would lead to now.
+
+    Args:
+        loaded_digest: used only for a model whose weights are not told by files, and only where all else is the same.
+    """
+
+    def __init__(self, loaded_digest: LoadedDigest) -> None:
+        self._loaded_digest = loaded_digest
+        self._files = Files()
+        self._models: list[tuple[Option, str]] = []
+
+    def identity(self, settings: Settings, model: str) -> Identity:
+        """The identity of a run; `model` is the digest of the weights that its model holds."""
+        return self._files.identity(settings.values, model)
+
+    def difference(self, result: Mapping[str, Any], settings: Settings) -> str:
+        """Why a finished run is not what these settings would lead to now, as a clause; empty if it is.
+
+        Args:
+            result: what the `result.json` of the finished run holds.
+            settings: of the run that is wanted.
+
+        Raises:
+            OpenRetinaError: the model cannot be had, or a later version wrote the result.
+        """
+        cheap = self._files.identity(settings.values)
+        return difference(result, cheap, settings.values) or difference(
+            result, self.identity(settings, self._digest(settings)), settings.values
+        )
+
+    def _digest(self, settings: Settings) -> str:
+        known = next((digest for option, digest in self._models if option == settings.model), None)
+        if known is None:
+            found = checkpoint_digest(settings.model)
+            known = self._loaded_digest(settings) if found is None else found
+            self._models.append((settings.model, known))
+        return known

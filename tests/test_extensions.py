@@ -1,0 +1,273 @@
+"""An extension is one file and one YAML in a copy of the package, which is edited nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from openretina_cli.config.location import PACKAGE, config_directory
+
+PYTHON = {
+    "objective/mine.py": """
+from openretina_cli.objective.base import AbstractObjective
+
+class Largest(AbstractObjective):
+    def __init__(self, model, data_key, response_reducer, neuron: int, size: float = 1.0) -> None:
+        super().__init__(model, data_key)
+        self.reducer, self.neuron, self.size = response_reducer, neuron, size
+    def score(self, response):
+        return self.size * self.reducer.forward(response[:, self.neuron])
+    def neurons(self):
+        return (self.neuron,)
+""",
+    "reducer_mine.py": """
+from openretina_cli.reducer import ResponseReducer
+
+class Sum(ResponseReducer):
+    def __init__(self, size: int) -> None:
+        super().__init__(0, 0, size)
+    def reduce(self, responses):
+        return responses.sum(dim=0)
+""",
+    "constraint/mine.py": """
+from openretina_cli.constraint.base import Constraint
+
+class Box(Constraint):
+    pure = True
+    def __init__(self, size: float) -> None:
+        self.size = size
+    def process(self, x):
+        return x.clamp(-self.size, self.size)
+""",
+    "gradient/mine.py": """
+from openretina_cli.gradient.base import GradientStep
+
+class Sign(GradientStep):
+    pure = True
+    def __init__(self, size: float) -> None:
+        self.size = size
+    def process(self, gradient):
+        return self.size * gradient.sign()
+""",
+    "penalty_mine.py": """
+from openretina_cli.penalty import Penalty
+
+class Energy(Penalty):
+    def __init__(self, size: float) -> None:
+        self.size = size
+    def forward(self, stimulus):
+        return self.size * stimulus.square().flatten(1).sum(1)
+""",
+    "stopper_mine.py": """
+from openretina_cli.stopper import OptimizationStopper
+
+class Twice(OptimizationStopper):
+    def __init__(self, size: int) -> None:
+        super().__init__(2 * size)
+""",
+    "stimulus/mine.py": """
+import torch
+from openretina_cli.stimulus.base import Parameters
+
+class Held(Parameters):
+    def __init__(self, facts, seed, frames: int, size: int, norm: float) -> None:
+        self.shape, self.seed, self.size = (len(facts.channels), frames, facts.height, facts.width), seed, size
+    def initial(self, constrain):
+        return constrain(torch.randn(self.shape, generator=torch.Generator().manual_seed(self.seed)))
+    def decode(self, parameters):
+        return parameters.repeat_interleave(self.size, dim=2)
+    def encode(self, stimuli):
+        return stimuli.unflatten(2, (-1, self.size)).mean(dim=3)
+    def grouping(self):
+        return Held, self.size
+""",
+    "models/mine.py": """
+import torch
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.twin import Retina
+
+class Rectifier(Retina):
+    def __init__(self, size: int, stimulus_range=None) -> None:
+        super().__init__()
+        weights = torch.randn(3, size, size, generator=torch.Generator().manual_seed(7))
+        self.register_buffer("weights", weights)
+        self.facts = ModelFacts("rectifier", {"only": 3}, ("grey",), size, size, lag=0, frame_rate=30.0)
+        self.freeze()
+    def forward(self, stimulus, data_key=None):
+        return torch.einsum("bcthw,nhw->btn", stimulus, self.weights).relu()
+""",
+}
+"""What is dropped into the package: an extension of each group."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An option of a group, and a value of its setting `size` that fits."""
+
+    group: str
+    target: str
+    size: str
+    more: str = ""
+
+    @property
+    def several(self) -> bool:
+        return self.group in ("constraint", "gradient", "penalty")
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.group}.mine." if self.several else f"{self.group}."
+
+    @property
+    def choice(self) -> str:
+        return f"{self.group}=[mine]" if self.several else f"{self.group}=mine"
+
+    @property
+    def yaml(self) -> str:
+        lines = [f"_target_: openretina_cli.{self.target}", f"size: {self.size}  # my size", *self.more.splitlines()]
+        body = ["mine:", *(f"  {line}" for line in lines)] if self.several else lines
+        return "\n".join([f"# My own {self.group}.", *body, ""])
+
+
+EXTENSIONS = [
+    Extension("objective", "objective.mine.Largest", "2.0", "neuron: ${neuron}  # whose response"),
+    Extension("reducer", "reducer_mine.Sum", "5"),
+    Extension("constraint", "constraint.mine.Box", "0.5"),
+    Extension("gradient", "gradient.mine.Sign", "0.25"),
+    Extension("penalty", "penalty_mine.Energy", "0.01"),
+    Extension("stopper", "stopper_mine.Twice", "3"),
+    Extension("stimulus", "stimulus.mine.Held", "2", "frames: 10  # length\nnorm: 1.0  # for constraints"),
+    Extension("model", "models.mine.Rectifier", "4", "stimulus_range: null  # for constraints"),
+]
+BY_GROUP = {extension.group: extension for extension in EXTENSIONS}
+SWEEP = ["optimize", "-m", "neuron=0,1", "device=cpu", "output=minimal", "out=sweep", "optimizer.lr=1"]
+
+MANY = """
+import contextlib, io, json, os, sys
+from openretina_cli.cli import main
+answers = []
+for words in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    answers.append([code, out.getvalue(), err.getvalue()])
+json.dump([answers, "torch" in sys.modules], sys.stdout)
+"""
+"""Runs commands one after another in one process."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with the extensions in it."""
+    folder = tmp_path_factory.mktemp("house")
+    unneeded = shutil.ignore_patterns("__pycache__", "simulated_retina")
+    shutil.copytree(PACKAGE, folder / "openretina_cli", ignore=unneeded)
+    shutil.copytree(config_directory(), folder / "configs", dirs_exist_ok=True)
+    for name, text in PYTHON.items():
+        (folder / "openretina_cli" / name).write_text(text)
+    for extension in EXTENSIONS:
+        (folder / "configs" / extension.group).mkdir(exist_ok=True)
+        (folder / "configs" / extension.group / "mine.yaml").write_text(extension.yaml)
+    return folder
+
+
+def python(house: Path, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Python in the copy, which comes before the installed package."""
+    environment = {**os.environ, "PYTHONPATH": str(house), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, cwd=house, env=environment, capture_output=True, text=True, timeout=300, check=False, **how
+    )
+
+
+Answer = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def answers(house: Path) -> Mapping[str, Answer]:
+    """Help, and what a misspelt setting, an added one and one of another type are answered."""
+    commands = {"help": ["optimize", "--help"]}
+    for extension in EXTENSIONS:
+        group, choice, prefix = extension.group, extension.choice, extension.prefix
+        commands[f"{group} misspelt"] = ["optimize", choice, f"{prefix}siez=3"]
+        commands[f"{group} added"] = ["optimize", choice, f"+{prefix}siez=3"]
+        commands[f"{group} text"] = ["optimize", choice, f"{prefix}size=wide"]
+    done = python(house, "-c", MANY, input=json.dumps(list(commands.values())))
+    assert done.returncode == 0, done.stderr
+    found, torch_was_imported = json.loads(done.stdout)
+    assert not torch_was_imported
+    return dict(zip(commands, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def results(house: Path) -> list[Mapping[str, Any]]:
+    """What the runs of a sweep with all extensions say of themselves."""
+    done = python(house, "-m", "openretina_cli", *SWEEP, *(extension.choice for extension in EXTENSIONS))
+    assert done.returncode == 0, done.stderr
+    return [json.loads(path.read_text()) for path in sorted((house / "sweep").glob("*/result.json"))]
+
+
+@pytest.mark.parametrize("group", BY_GROUP)
+def test_help_lists_a_dropped_option(group: str, answers: Mapping[str, Answer]) -> None:
+    code, text, _ = answers["help"]
+    section = text[text.index(f"\n{group}=") :].split("\n\n")[0]
+    assert code == 0
+    assert re.search(rf"^  mine +My own {group}\.$", section, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("mistake", ["misspelt", "added", "text"])
+@pytest.mark.parametrize("group", BY_GROUP)
+def test_a_mistake_in_a_dropped_option_is_one_line(group: str, mistake: str, answers: Mapping[str, Answer]) -> None:
+    code, _, error = answers[f"{group} {mistake}"]
+    prefix = BY_GROUP[group].prefix
+    number = "a whole number" if group in ("reducer", "stopper", "stimulus", "model") else "a number"
+    assert code == 2
+    assert error.count("\n") == 1
+    if mistake == "text":
+        assert f"{prefix}size=wide; expected {number}" in error
+    else:
+        assert f"{prefix}siez is no setting; expected size" in error
+
+
+@pytest.mark.parametrize("group", BY_GROUP)
+def test_a_sweep_stacks_a_dropped_option_and_its_result_holds_it(group: str, results: list[Mapping[str, Any]]) -> None:
+    assert [result["runs_in_batch"] for result in results] == [2, 2]
+    for result in results:
+        node = result["settings"][group]
+        node = node["mine"] if BY_GROUP[group].several else node
+        assert node["_target_"] == f"openretina_cli.{BY_GROUP[group].target}"
+        assert float(node["size"]) == float(BY_GROUP[group].size)
+
+
+def test_every_dropped_option_has_its_say(house: Path, results: list[Mapping[str, Any]]) -> None:
+    for result in results:
+        assert result["objective"]["text"] == "Largest"
+        assert result["window_response_frames"] is None  # the objective states none
+        assert result["iterations"] == 6  # of the stopper: twice its size
+        assert result["objective"]["penalty"] > 0
+        assert result["model"]["name"] == "rectifier"
+    for path in (house / "sweep").glob("*/stimulus.pt"):
+        stimulus = torch.load(path, weights_only=True)
+        assert torch.equal(stimulus[:, :, 0::2], stimulus[:, :, 1::2])  # of the parameterisation: frames in pairs
+        # of the gradient step: a quarter up or down in each iteration, and of the constraint: half at most
+        assert float(stimulus.abs().max()) == 0.5
+
+
+def test_completion_lists_a_dropped_option(house: Path) -> None:
+    line = {"COMP_LINE": "openretina optimize objective=mi", "COMP_POINT": "32", "COMP_TYPE": "9"}
+    done = python(
+        house,
+        "-c",
+        f"import os; os.environ.update({line}); from openretina_cli.cli import main; main(['-sc', 'query=bash'])",
+    )
+    assert "objective=mine" in done.stdout.split(), done.stderr
