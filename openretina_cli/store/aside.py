@@ -157,6 +157,7 @@ def _new_place(home: Path, name: str) -> tuple[FileLock, Path]:
     while True:
         place = home / f"{_prefix(name)}{uuid.uuid4().hex[:8]}"
         lock = FileLock(str(_lock_of(place)))
+        _lock_of(place).touch(exist_ok=False)  # raises where the folder takes no files; the lock would wait for ever
         try:
             lock.acquire()
         except NotImplementedError:  # a file system without locks: the folder is never taken for a leftover
