@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.composer import expand_homes, without_hydra
 from openretina_cli.config.settings import Settings, read_settings
-from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.run.currency import Currency
 from openretina_cli.sweep.failure import write_failure
@@ -95,7 +94,7 @@ def run_single(config: DictConfig) -> float:
     console = RunConsole(make_console())
     if (result := _finished(folder, settings)) is not None:
         console.console.print("this run is finished already; overwrite=true makes it again")
-        draw_missing(settings.output, [folder.path])
+        _draw_missing(settings, folder)
         console.finish(folder.result or result, folder.path)
         return _value(result)
     with console.live(), folder.stage() as stage, _job(config, folder, stage):
@@ -104,6 +103,12 @@ def run_single(config: DictConfig) -> float:
         result = run(settings, folder, stage, console)
     console.finish(result, folder.path)
     return _value(result)
+
+
+def _draw_missing(settings: Settings, folder: RunFolder) -> None:
+    from openretina_cli.drawing import draw_missing  # imports NumPy, which a mistake need not wait for
+
+    draw_missing(settings.output, [folder.path])
 
 
 def _value(result: dict[str, Any]) -> float:
@@ -130,7 +135,7 @@ def sweep_job(config: DictConfig) -> float:
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
     result = None if settings.overwrite else folder.result
     if result is not None and not _currency().difference(result, settings):
-        draw_missing(settings.output, [folder.path])
+        _draw_missing(settings, folder)
     else:
         try:
             result = _run_here(settings, folder)

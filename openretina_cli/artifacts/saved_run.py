@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError
-from openretina_cli.store import reader
+from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
+from openretina_cli.store.reader import read_result
 from openretina_cli.store.result import Result
 
 DRAWN = (*("channels", "neurons", "lag_frames", "window_response_frames", "frame_rate_hz", "pixel_size_um", "title"),)
@@ -26,11 +27,11 @@ def read_view(folder: Path) -> RunView:
     Raises:
         ArtifactError: a file is missing or broken, or the files do not fit each other.
     """
-    result = reader.read_result(folder)
+    result = read_result(folder)
     result.need(*DRAWN)
     if max(result.lag, *(result.window or (0,))) > MAX_LAG:
         raise ArtifactError(f"{result.path} states a lag or window beyond {MAX_LAG} frames")
-    stimulus = reader.read_stimulus(folder)
+    stimulus = arrays.read_stimulus(folder)
     if len(stimulus) != len(result.channels):
         problem = f"{folder / STIMULUS} has {len(stimulus)} channels"
         raise ArtifactError(problem, expected=str(len(result.channels)))
@@ -53,7 +54,7 @@ def _response(folder: Path, result: Result) -> NDArray[np.float32]:
     Raises:
         ArtifactError: the table cannot be read, or has no such columns.
     """
-    header, table = reader.read_response(folder)
+    header, table = arrays.read_response(folder)
     traces = len(result.neurons)
     if len(header) < traces:
         raise ArtifactError(f"{folder / RESPONSE} has {len(header)} columns", expected=f"a column for each of {traces}")

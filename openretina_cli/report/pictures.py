@@ -16,8 +16,8 @@ from openretina_cli.artifacts.decomposition import RankOne, decompose, stimulus_
 from openretina_cli.artifacts.description import describe_parts
 from openretina_cli.errors import ArtifactError, OpenRetinaError
 from openretina_cli.report.run import UNREADABLE, Run
+from openretina_cli.store.arrays import read_response, read_stimulus
 from openretina_cli.store.names import STIMULUS
-from openretina_cli.store.reader import read_response, read_stimulus
 from openretina_cli.store.result import ChannelNumbers
 from openretina_cli.store.values import text
 

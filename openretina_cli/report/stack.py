@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.report.run import Run
-from openretina_cli.store.reader import read_stimulus
+from openretina_cli.store.arrays import read_stimulus
 
 Shape = tuple[int, ...]
 

@@ -23,7 +23,6 @@ from typing import Any
 
 from openretina_cli.errors import SettingError
 from openretina_cli.store.digest import digest_of_file
-from openretina_cli.store.sources import source_digests
 
 SCHEMA = 2
 """Of `result.json`. Version 1, of 0.1.0 up to 2026-11, had neither a schema number nor an `identity` block."""
@@ -115,6 +114,8 @@ class Files:
 
     def identity(self, values: Mapping[str, Any], model: str = "") -> Identity:
         """The identity of a run with these settings; `model` is the digest of its weights, where it is known."""
+        from openretina_cli.store.sources import source_digests  # importlib.metadata takes 20 ms
+
         sources: dict[str, str] = {}
         for target in targets(values):
             if target not in self._sources:

@@ -21,10 +21,11 @@ from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.member_files import member_files
 from openretina_cli.run.problem import Plan, plan_run
 from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
 from openretina_cli.store.names import STIMULUS
-from openretina_cli.store.reader import read_result, read_stimulus
+from openretina_cli.store.reader import read_result
 from openretina_cli.store.result import Result
 from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
