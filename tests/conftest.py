@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.twin import EnsembleModel
 
 DATA = Path(__file__).parent / "data"
+CORE_READOUTS = DATA / "core_readout.tar.xz"
 # What would change what the commands under test print, or whom they ask.
 CHANGING = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "HYDRA_FULL_ERROR", "OC_CAUSE")
 for name in [*os.environ]:
@@ -36,6 +38,15 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def ensemble_directory() -> Path:
     return DATA / "ensemble"
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of core + readout checkpoints; tests/data/README.md says what is in it."""
+    folder = tmp_path_factory.mktemp("core_readout")
+    with tarfile.open(CORE_READOUTS) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture(scope="session")

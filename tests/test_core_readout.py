@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
+from conftest import CORE_READOUTS
 from numpy.typing import NDArray
 
 from openretina_cli import (
@@ -32,8 +32,7 @@ from openretina_cli.errors import ModelError, OpenRetinaError
 from openretina_cli.models.core_readout.load import load_core_readout
 from openretina_cli.models.directory import Presentation
 
-ARCHIVE = DATA / "core_readout.tar.xz"
-with tarfile.open(ARCHIVE) as members:
+with tarfile.open(CORE_READOUTS) as members:
     NAMES = members.getnames()
 CASES = sorted(name.removesuffix(".npz") for name in NAMES if name.endswith(".npz") and not name.startswith("single"))
 OPTIMISED = sorted(
@@ -47,14 +46,6 @@ HARMLESS = {
 }
 HOSTILE = sorted(Path(name).name for name in NAMES if name.startswith("hostile/") and Path(name).name not in HARMLESS)
 Golden = Mapping[str, NDArray[np.float32]]
-
-
-@pytest.fixture(scope="session")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("core_readout")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
 
 
 def golden(zoo: Path, case: str) -> tuple[Path, Golden]:
