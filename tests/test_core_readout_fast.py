@@ -101,11 +101,13 @@ def drawn_convolution(draw: random.Random, kind: int, ins: int, outs: int) -> Co
     length, rows, columns = draw.randint(1, 5), draw.randint(1, 5), draw.randint(1, 4)
     sides = [[draw.randint(0, size - 1) for size in (length, rows, columns)] for _ in range(2)]
     padding = Padding(tuple(sides[0]), tuple(sides[1]))  # type: ignore[arg-type]  # three of them
+    scale = 1 / (rows * columns * length) ** 0.5  # so that responses are neither large nor nothing
     if kind == 0:
-        return PairwiseConvolution(torch.randn(outs, ins, length), torch.randn(outs, ins, rows, columns), padding)
+        temporal, spatial = torch.randn(outs, ins, length), torch.randn(outs, ins, rows, columns)
+        return PairwiseConvolution(temporal, spatial * scale, padding)
     if kind == 1:
-        return DenseConvolution(torch.randn(outs, ins, length, rows, columns), padding)
-    spatial, temporal = torch.randn(outs, ins, 1, rows, columns), torch.randn(outs, outs, length, 1, 1)
+        return DenseConvolution(torch.randn(outs, ins, length, rows, columns) * scale, padding)
+    spatial, temporal = torch.randn(outs, ins, 1, rows, columns) * scale, torch.randn(outs, outs, length, 1, 1)
     return SequentialConvolution(spatial, temporal, padding, Padding((1, 0, 1), (0, 1, 1)))
 
 
@@ -114,7 +116,7 @@ def drawn_readout(draw: random.Random, channels: int, height: int, width: int) -
     weights, bias = torch.randn(channels, 4), torch.randn(4)
     if draw.random() < 0.5:
         return PointReadout(torch.rand(4, 2) * 2 - 1, weights, bias, draw.random() < 0.5)
-    masks = torch.rand(height, width, 4)
+    masks = torch.rand(height, width, 4) / (height * width)
     masks[: draw.randint(0, height - 1)] = 0
     return MaskReadout(masks, weights, bias)
 

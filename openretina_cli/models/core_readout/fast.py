@@ -143,13 +143,13 @@ class _Prelude(nn.Module):
         self.seen = [slice(part.start * step, part.stop * step) for part, step in zip(seen, steps, strict=True)]
 
     def forward(self, stimulus: Tensor) -> Tensor:
-        """Map `(batch, channel, time, height, width)` to features `(batch, width, height, 1, channel, time)`."""
+        """Map `(batch, channel, time, height, width)` to features `(batch, width, height, 1, time, channel)`."""
         x = stimulus[:, :, self.seen[0], self.seen[1], self.seen[2]]
         if self.squash is not None and x.shape[1] > 1:
             x = (x * self.squash.view(-1, 1, 1, 1)).sum(1, keepdim=True)
         if self.downsample is not None:
             x = F.avg_pool3d(x, self.downsample)
-        return x.permute(0, 4, 3, 1, 2)[:, :, :, None].contiguous()
+        return x.permute(0, 4, 3, 2, 1)[:, :, :, None].contiguous()
 
 
 class _ToMembers(nn.Module):
@@ -160,8 +160,9 @@ class _ToMembers(nn.Module):
         self.members = members
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(batch, width, height, 1, member * channel, time)` to one channel axis per member."""
-        return x.view(*x.shape[:3], self.members, -1, x.shape[-1])
+        """Map `(batch, width, height, 1, time, member * channel)` to one channel axis per member."""
+        apart = x.view(*x.shape[:3], x.shape[4], self.members, -1)
+        return apart.transpose(3, 4) if self.members > 1 else apart.view(*x.shape[:3], 1, *x.shape[4:])
 
 
 class FastCoreReadout(nn.Module):

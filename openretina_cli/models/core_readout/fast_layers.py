@@ -1,4 +1,4 @@
-"""The steps of the fast form, on features `(batch, width, height, member, channel, time)`."""
+"""The steps of the fast form, on features `(batch, width, height, member, time, channel)`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from openretina_cli.models.fast_layers import applied
 
 Ranges = tuple[range, range, range]
 """Frames, rows and columns."""
+FEW = 4
+"""Below this number of channels a product of matrices for each frequency takes longer than one for all of them."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class FoldedConvolution:
     before: tuple[int, int, int]
     after: tuple[int, int, int]
     factors: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether there are few channels, as in stimuli."""
+        return self.kernels.shape[2] < FEW
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -87,15 +94,13 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: SpectralConvolution) -> Tensor:
-        """Convolve `(batch, width, height, member, in, time)`."""
+        """Convolve fields `(batch, width, height, ...)` as `step` takes them."""
         ctx.step, ctx.shape = step, x.shape
-        space, mixing = step.space, step.space.mixing
-        out = x.new_empty(len(x), *step.shape)
-        for fields, result in zip(x.contiguous(), out, strict=True):
-            seen = space.frequencies.combined(transformed(fields, *space.analysis).flatten(3))
-            filtered = seen.view(-1, step.time.shape[0]) @ step.time
-            mixed = torch.bmm(mixing, filtered.view(len(mixing), mixing.shape[2], -1))
-            waves = space.frequencies.separated(mixed.view(space.frequencies.count, step.members, 2, -1))
+        space, out = step.space, x.new_empty(len(x), *step.shape)
+        for fields, result in zip(x, out, strict=True):
+            waves = transformed(fields, *space.analysis)
+            mixed = step.mixed(space.frequencies.combined(waves.view(*waves.shape[:2], *step.seen)))
+            waves = space.frequencies.separated(mixed.view(space.frequencies.count, -1, 2, step.shape[-1]))
             result.copy_(transformed(waves, *space.synthesis).view_as(result))
         return out
 
@@ -104,14 +109,12 @@ class _Filter(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Gradient of the input: every step transposed, from the last to the first."""
         step: SpectralConvolution = ctx.step
-        space, mixing = step.space, step.space.mixing
-        out = gradient.new_empty(ctx.shape)
+        space, out = step.space, gradient.new_empty(ctx.shape)
         for fields, result in zip(gradient.contiguous(), out, strict=True):
             waves = transformed(fields, *(matrix.T for matrix in space.synthesis))
-            mixed = space.frequencies.combined(waves.flatten(3))
-            filtered = torch.bmm(mixing.mT, mixed.view(len(mixing), mixing.shape[1], -1))
-            seen = filtered.view(-1, step.time.shape[1]) @ step.time.T
-            waves = space.frequencies.separated(seen.view(space.frequencies.count, step.members, 2, -1))
+            mixed = space.frequencies.combined(waves.flatten(2, 3))
+            seen = step.unmixed(mixed.view(len(space.mixing), step.shape[3], -1))
+            waves = space.frequencies.separated(seen.view(space.frequencies.count, step.seen[0], 2, step.seen[1]))
             result.copy_(transformed(waves, *(matrix.T for matrix in space.analysis)).view_as(result))
         return out, None
 
@@ -124,7 +127,8 @@ class SpatialKernels:
         frequencies: those of the fields.
         analysis: matrices from fields to products of waves.
         synthesis: matrices from products of waves to fields.
-        mixing: matrices `(frequency * member, 2 * out, 2 * in * function)` that multiply complex numbers.
+        mixing: matrices `(frequency * member, inputs, 2 * out)` that multiply complex numbers; the inputs are
+            `function * 2 * in` or, of a convolution of few channels, `2 * in * function`.
     """
 
     frequencies: Frequencies
@@ -143,16 +147,20 @@ class SpatialKernels:
             spatial, weights = folded.factors[0][:, :, :, None], folded.factors[1]
         parts = frequencies.of_kernels(spatial.flatten(0, 3), (rows.before, columns.before))
         real, imaginary = parts.view(-1, 2, members, outs, ins, spatial.shape[3]).unbind(1)
-        mixing = kind.new_empty(len(real), members, 2, outs, 2, ins, functions)
-        torch.mul(real, weights, out=mixing[:, :, 0, :, 0])
-        torch.mul(imaginary, weights, out=mixing[:, :, 1, :, 0])
-        torch.neg(mixing[:, :, 1, :, 0], out=mixing[:, :, 0, :, 1])
-        mixing[:, :, 1, :, 1] = mixing[:, :, 0, :, 0]
+        if folded.few:
+            mixing = kind.new_empty(len(real), members, 2, ins, functions, 2, outs)
+            by_part = mixing.permute(2, 5, 0, 1, 6, 3, 4)
+        else:
+            mixing = kind.new_empty(len(real), members, functions, 2, ins, 2, outs)
+            by_part = mixing.permute(3, 5, 0, 1, 6, 4, 2)
+        by_part[0, 0] = by_part[1, 1] = real * weights
+        by_part[0, 1] = imaginary * weights
+        torch.neg(by_part[0, 1], out=by_part[1, 0])
         return cls(
             frequencies,
             [matrix.to(kind) for matrix in frequencies.analysis(rows.length, columns.length)],
             [matrix.to(kind) for matrix in frequencies.synthesis(rows.outputs, columns.outputs)],
-            mixing.view(len(real) * members, 2 * outs, 2 * ins * functions),
+            mixing.view(len(real) * members, -1, 2 * outs),
         )
 
 
@@ -168,21 +176,64 @@ class SpectralConvolution(nn.Module):
         time: what it does in time.
         space: what it does in space.
         pixels: rows and columns of the result.
+
+    Attributes:
+        seen: groups and numbers of coefficients that one frequency is seen as.
+        shape: of the result of one stimulus.
     """
 
     time: Tensor
 
     def __init__(self, folded: FoldedConvolution, time: Span, space: SpatialKernels, pixels: tuple[int, int]) -> None:
         super().__init__()
-        self.members, channels = folded.kernels.shape[:2]
-        self.shape = (pixels[1], pixels[0], self.members, channels, time.outputs)
+        members, outs, ins, functions = folded.kernels.shape[:4]
+        self.seen = (members * time.length, ins)
+        self.shape = (pixels[1], pixels[0], members, time.outputs, outs)
         self.space = space
-        self.register_buffer("time", time_matrix(folded.basis, time))
+        matrix = time_matrix(folded.basis, time).view(time.length, functions, time.outputs)
+        self.register_buffer("time", matrix.permute(2, 1, 0).flatten(0, 1).contiguous())
+
+    def mixed(self, seen: Tensor) -> Tensor:
+        """Filter coefficients `(frequency, member * time, 2, in)` to `(frequency * member, time', 2 * out)`."""
+        mixing = self.space.mixing
+        filters = self.time.expand(len(mixing), -1, -1)
+        filtered = torch.bmm(filters, seen.view(len(mixing), self.time.shape[1], -1))
+        return torch.bmm(filtered.view(len(mixing), -1, mixing.shape[1]), mixing)
+
+    def unmixed(self, mixed: Tensor) -> Tensor:
+        """The transpose of `mixed`."""
+        filtered = torch.bmm(mixed, self.space.mixing.mT).view(len(mixed), len(self.time), -1)
+        return torch.bmm(self.time.T.expand(len(mixed), -1, -1), filtered)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve features."""
-        y: Tensor = _Filter.apply(x, self)  # type: ignore[no-untyped-call]
+        y: Tensor = _Filter.apply(x.contiguous(), self)  # type: ignore[no-untyped-call]
         return y
+
+
+class FewInputs(SpectralConvolution):
+    """The same for few channels: time is filtered for all frequencies at once."""
+
+    def __init__(self, folded: FoldedConvolution, time: Span, space: SpatialKernels, pixels: tuple[int, int]) -> None:
+        super().__init__(folded, time, space, pixels)
+        members, ins = folded.kernels.shape[0], folded.kernels.shape[2]
+        self.seen = (members, ins * time.length)
+        self.register_buffer("time", time_matrix(folded.basis, time))
+
+    def mixed(self, seen: Tensor) -> Tensor:
+        """Filter coefficients `(frequency, member, 2, in * time)` to `(frequency * member, time', 2 * out)`."""
+        mixing = self.space.mixing
+        filtered = (seen.view(-1, len(self.time)) @ self.time).view(len(mixing), mixing.shape[1], -1)
+        return torch.bmm(filtered.mT, mixing)
+
+    def unmixed(self, mixed: Tensor) -> Tensor:
+        """The transpose of `mixed`."""
+        filtered = torch.bmm(self.space.mixing, mixed.mT)
+        return filtered.view(-1, self.time.shape[1]) @ self.time.T
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve features."""
+        return super().forward(x.transpose(-1, -2))
 
 
 class PointwiseConvolution(nn.Module):
@@ -201,7 +252,7 @@ class PointwiseConvolution(nn.Module):
         self.border = (columns.before, columns.after, rows.before, rows.after)
         self.frames = time.outputs
         traces = time_matrix(folded.basis, time).view(time.length, len(folded.basis), time.outputs)
-        matrix = torch.einsum("moif,tfs->mitos", folded.kernels[..., 0, 0], traces)
+        matrix = torch.einsum("moif,tfs->mtiso", folded.kernels[..., 0, 0], traces)
         self.register_buffer("matrix", matrix.flatten(3).flatten(1, 2).contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -209,7 +260,7 @@ class PointwiseConvolution(nn.Module):
         y = torch.matmul(x.flatten(4)[..., None, :], self.matrix)[..., 0, :]
         left, right, top, bottom = self.border
         y = F.pad(y, (0, 0, 0, 0, top, bottom, left, right)) if any(self.border) else y
-        return y.view(*y.shape[:4], -1, self.frames)
+        return y.view(*y.shape[:4], self.frames, -1)
 
 
 class Offset(nn.Module):
@@ -223,7 +274,7 @@ class Offset(nn.Module):
 
     def __init__(self, offset: Tensor) -> None:
         super().__init__()
-        self.register_buffer("offset", offset[..., None])
+        self.register_buffer("offset", offset[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the offsets, in place where nothing else holds the features."""
@@ -283,7 +334,7 @@ class MaskedReadout(nn.Module):
     def __init__(self, masks: Tensor, weights: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.register_buffer("masks", masks.flatten(1, 2).mT.contiguous())
-        self.register_buffer("weights", weights.mT[:, :, :, None].contiguous())
+        self.register_buffer("weights", weights.mT[:, :, None].contiguous())
         self.register_buffer("bias", bias[..., None])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -293,7 +344,7 @@ class MaskedReadout(nn.Module):
             torch.matmul(masks, seen.flatten(2)).view(len(seen), len(masks), *seen.shape[2:])
             for masks, seen in zip(self.masks, members, strict=True)
         ]
-        drives = [(p * w).sum(2) + b for p, w, b in zip(pooled, self.weights, self.bias, strict=True)]
+        drives = [(p * w).sum(-1) + b for p, w, b in zip(pooled, self.weights, self.bias, strict=True)]
         return torch.stack([F.softplus(drive) for drive in drives]).mean(0).mT
 
 
@@ -348,7 +399,8 @@ class FoldedLayer:
                 continue
             key = (id(convolution), rows, columns)
             new[key] = space = old.get(key) or SpatialKernels.of(convolution, rows, columns)
-            steps.append(SpectralConvolution(convolution, time, space, (rows.outputs, columns.outputs)))
+            kind = FewInputs if convolution.few else SpectralConvolution
+            steps.append(kind(convolution, time, space, (rows.outputs, columns.outputs)))
         # the largest of some numbers stays the largest under what rises with it, and leaves a quarter of them
         if self.pool:
             steps.append(Pool())
