@@ -316,7 +316,7 @@ def test_mutated_files_load_or_are_refused_in_one_line(
     zoo: Path, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
     path = tmp_path_factory.mktemp("mutated") / "mutated.ckpt"
-    for content in mutations(zoo / name, 80):
+    for content in mutations(zoo / name, 70):
         path.write_bytes(content)
         try:
             outcome = str(load_core_readout(path).facts.name)

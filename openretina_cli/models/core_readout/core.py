@@ -151,6 +151,22 @@ class StackedCore(Core):
 
 # --- from settings and weights
 
+TRAINING_SETTINGS = ("gamma_input", "gamma_hidden", "gamma_in_sparse", "gamma_temporal")
+STACKED_SETTINGS = (
+    "temporal_kernel_sizes",
+    "spatial_kernel_sizes",
+    "input_padding",
+    "hidden_padding",
+    "convolution_type",
+    "cut_first_n_frames",
+    "dropout_rate",
+    "maxpool_every_n_layers",
+    "downsample_input_kernel_size",
+    "color_squashing_weights",
+    "n_neurons_dict",
+)
+"""Settings of the stacked core, which other cores take any settings beside and overlook."""
+
 
 def norm_of(weights: Weights, name: str, channels: int, *, affine: bool) -> tuple[Tensor, Tensor]:
     """Gain and offset that a batch norm amounts to.
@@ -239,7 +255,7 @@ def read_stacked_core(settings: Settings, weights: Weights, inputs: int, hidden:
     if downsample is not None and len(downsample) != 3:
         raise settings.refuse("downsample_input_kernel_size", "three whole numbers")
     cut = settings.whole("cut_first_n_frames", 30)
-    settings.ignore("gamma_input", "gamma_hidden", "gamma_in_sparse", "gamma_temporal", "dropout_rate")
+    settings.ignore(*TRAINING_SETTINGS, "dropout_rate", "n_neurons_dict")
     layers = [
         _layer(
             settings,
@@ -256,7 +272,8 @@ def read_stacked_core(settings: Settings, weights: Weights, inputs: int, hidden:
 
 
 def read_dummy_core(settings: Settings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
-    """Build openretina's `DummyCore`; see `read_stacked_core`."""
+    """Build openretina's `DummyCore`, which overlooks the settings of other cores; see `read_stacked_core`."""
+    settings.ignore(*TRAINING_SETTINGS, *STACKED_SETTINGS, "channels")
     if settings.value("cut_first_n_frames", None) is None:
         return DummyCore(inputs, 0)
     return DummyCore(inputs, settings.whole("cut_first_n_frames"))

@@ -16,7 +16,15 @@ from openretina_cli.models.core_readout.convolution import (
     Shape,
     read_convolution,
 )
-from openretina_cli.models.core_readout.core import Core, Layer, StackedCore, norm_of, read_channels
+from openretina_cli.models.core_readout.core import (
+    STACKED_SETTINGS,
+    TRAINING_SETTINGS,
+    Core,
+    Layer,
+    StackedCore,
+    norm_of,
+    read_channels,
+)
 from openretina_cli.models.core_readout.settings import Settings
 from openretina_cli.models.core_readout.weights import Weights
 
@@ -230,6 +238,6 @@ def read_gru_core(settings: Settings, weights: Weights, inputs: int, hidden: Seq
     if settings.flag("use_gru", False):
         gru, outputs = _read_gru(settings, weights, outputs)
         layers.append(gru)
-    settings.ignore("gamma_input", "gamma_hidden", "gamma_in_sparse", "gamma_temporal", "gru_kwargs", "use_avg_reg")
-    settings.ignore("batch_norm_momentum", "laplace_padding", "batch_adaptation", "n_neurons_dict")
+    settings.ignore(*TRAINING_SETTINGS, *STACKED_SETTINGS, "gru_kwargs", "use_avg_reg")
+    settings.ignore("batch_norm_momentum", "laplace_padding", "batch_adaptation")
     return StackedCore(layers, outputs)
