@@ -26,7 +26,6 @@ from openretina_cli.models.core_readout.load import load_core_readout
 from openretina_cli.models.core_readout.model import CoreReadoutModel, Member
 from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout, Readout
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.fast import FastForms
 
 with tarfile.open(CORE_READOUTS) as members:
     FILES = sorted(
@@ -66,7 +65,7 @@ def check_part(
 ) -> None:
     """Compare the fast form with the plain one on a stack of three stimuli, and the stack with its rows alone."""
     facts = model.facts
-    fast = FastForms(model).form(session, neurons, frames, window)
+    fast = model.fast_form(session, neurons, frames, window)
     assert fast is not None
     stimuli = torch.randn(3, len(facts.channels), frames, facts.height, facts.width)
     weights = torch.randn(3, window[1] - window[0], len(neurons))
@@ -92,7 +91,7 @@ def test_fast_and_plain_form_agree(zoo: Path, name: str) -> None:
 def test_a_model_that_cannot_be_folded_runs_plain_and_says_so(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = load_core_readout(zoo / PLAIN)
     with caplog.at_level(logging.INFO):
-        assert FastForms(model).form("15-10-07", [0], 24, (0, 3)) is None
+        assert model.fast_form("15-10-07", [0], 24, (0, 3)) is None
     assert "No fast form: ConvGru depends on its own past. The plain form is used." in caplog.text
 
 

@@ -157,11 +157,13 @@ class Retina(nn.Module):
     Attributes:
         facts: what is known about it.
         warnings: what a user should know of every run on it.
+        narrow: whether fast forms of few neurons take less work than those of many, as they see fewer pixels.
         unfit: by session the neurons that are not finite, where weights that are not finite were set to zero.
     """
 
     facts: ModelFacts
     warnings: tuple[str, ...] = ()
+    narrow: bool = False
     unfit: Mapping[str, frozenset[int]] = MappingProxyType({})
 
     def warn(self, text: str) -> None:

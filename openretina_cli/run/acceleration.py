@@ -57,20 +57,25 @@ def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedMod
     return WindowedModel(fast, neurons, window, (first.retina.facts.response_frames(frames), total))
 
 
+def _together(plan: Plan) -> tuple[int, ...]:
+    """The neurons that share a fast form with those of a run; none, where they cost nothing, so that all share one."""
+    return plan.neurons if plan.retina.narrow else ()
+
+
 def accelerate(plans: Sequence[Plan]) -> list[Plan]:
     """Move runs onto the fast form of their model; runs that have none, or call the model themselves, stay.
 
     Args:
         plans: the runs.
     """
-    groups: dict[tuple[int, str, int, Window], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, str, tuple[int, ...], int, Window], list[int]] = defaultdict(list)
     for index, plan in enumerate(plans):
         if plan.problem.objective.scores_responses:
             frames = plan.problem.stimulus.shape[1]
             window = plan.window or (0, plan.retina.facts.response_frames(frames))
-            groups[id(plan.retina), plan.session, frames, window].append(index)
+            groups[id(plan.retina), plan.session, _together(plan), frames, window].append(index)
     moved = list(plans)
-    for (_, _, frames, window), indices in groups.items():
+    for (_, _, _, frames, window), indices in groups.items():
         model = _windowed([plans[index] for index in indices], frames, window)
         if model is None:
             continue
@@ -92,11 +97,11 @@ def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor]) -> list[Ten
     Returns:
         A response `(time, neuron)` per run, of the neurons that count in it, in its order.
     """
-    groups: dict[tuple[int, str, int], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, str, tuple[int, ...], int], list[int]] = defaultdict(list)
     for index, (plan, stimulus) in enumerate(zip(plans, stimuli, strict=True)):
-        groups[id(plan.retina), plan.session, stimulus.shape[1]].append(index)
+        groups[id(plan.retina), plan.session, _together(plan), stimulus.shape[1]].append(index)
     found: dict[int, Tensor] = {}
-    for (_, session, frames), indices in groups.items():
+    for (_, session, _, frames), indices in groups.items():
         stack = torch.stack([stimuli[index] for index in indices])
         retina = plans[indices[0]].retina
         model = _windowed([plans[index] for index in indices], frames, (0, retina.facts.response_frames(frames)))

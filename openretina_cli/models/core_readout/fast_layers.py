@@ -397,7 +397,7 @@ class FoldedLayer:
             if convolution.sizes[1:] == (1, 1):
                 steps.append(PointwiseConvolution(convolution, (time, rows, columns)))
                 continue
-            key = (id(convolution), rows, columns)
+            key = (id(convolution), rows.anywhere, columns.anywhere)
             new[key] = space = old.get(key) or SpatialKernels.of(convolution, rows, columns)
             kind = FewInputs if convolution.few else SpectralConvolution
             steps.append(kind(convolution, time, space, (rows.outputs, columns.outputs)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Span:
     before: int
     after: int
     size: int
+
+    @property
+    def anywhere(self) -> Span:
+        """The same at the start of the input; spatial kernels are the same wherever a part of a field lies."""
+        return replace(self, start=0, stop=self.length)
 
     @property
     def length(self) -> int:

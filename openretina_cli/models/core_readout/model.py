@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from openretina_cli.models.core_readout.core import Core
 from openretina_cli.models.core_readout.fast import CannotFoldError, FoldedModel
-from openretina_cli.models.core_readout.readout import Readout
+from openretina_cli.models.core_readout.readout import MaskReadout, Readout
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.twin import Retina, the_session
 
@@ -67,6 +67,7 @@ class CoreReadoutModel(Retina):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.facts = facts
+        self.narrow = not all(isinstance(r, MaskReadout) for member in members for r in member.readouts)
         self._folded: FoldedModel | None = None
         self.freeze()
 
