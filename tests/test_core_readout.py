@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import pickle
@@ -28,6 +29,7 @@ from openretina_cli import (
     SliceMeanReducer,
     optimize_stack,
 )
+from openretina_cli.cli import main
 from openretina_cli.errors import ModelError, OpenRetinaError
 from openretina_cli.models.core_readout.load import load_core_readout
 from openretina_cli.models.directory import Presentation
@@ -108,6 +110,30 @@ def test_gradient_and_optimisation_agree_with_the_public_package(zoo: Path, case
     np.testing.assert_allclose(objectives[: len(mei["objective_per_iteration"])], mei["objective_per_iteration"], 1e-5)
     np.testing.assert_allclose(outcome.objective, mei["final_objective"], 1e-5)
     assert difference(outcome.stimulus.reshape(mei["stimulus"].shape), mei["stimulus"]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "case", ["trained", "seeds", "gru_recurrent", "point_gaussian_shared", "downsample_time", "lnp_exp"]
+)
+def test_the_command_agrees_with_the_public_package_by_overrides_alone(zoo: Path, tmp_path: Path, case: str) -> None:
+    path, numbers = golden(zoo, case)
+    mei = sessions(numbers, "mei")
+    torch.save(torch.from_numpy(mei["initial"]).reshape(1, *numbers["probe"].shape[1:]), tmp_path / "initial.pt")
+    ranges = "[" + ",".join(f"[{low},{high}]" for low, high in mei["range"].tolist()) + "]"
+    overrides = [
+        *("model=core_readout", f"model.path={path}", f"model.stimulus_range={ranges}", "device=cpu"),
+        *(f"session={mei['session']}", f"neuron={mei['neuron']}"),
+        *(f"reducer.start={mei['start']}", f"reducer.length={mei['length']}"),
+        *(f"optimizer.lr={mei['lr']}", f"stopper.max_iterations={mei['iterations']}"),
+        *(f"stimulus.frames={numbers['probe'].shape[2]}", f"stimulus.norm={mei['norm']}"),
+        *(f"stimulus.file={tmp_path / 'initial.pt'}", f"out={tmp_path / 'out'}", "output=minimal"),
+    ]
+    assert main(["optimize", *overrides]) == 0
+    with (tmp_path / "out" / "history.csv").open() as file:
+        objectives = [float(row["objective"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(objectives[: len(mei["objective_per_iteration"])], mei["objective_per_iteration"], 1e-5)
+    stimulus = torch.load(tmp_path / "out" / "stimulus.pt", weights_only=True)
+    assert difference(stimulus.reshape(mei["stimulus"].shape), mei["stimulus"]) < 1e-4
 
 
 @pytest.mark.parametrize(

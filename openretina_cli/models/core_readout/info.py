@@ -132,7 +132,7 @@ def read_info(data_info: object, neurons: Mapping[str, int]) -> Info:
     levels = reader.grey_levels()
     if levels is None:
         reader.remarks["stimulus_range"] = (
-            "the checkpoint holds no grey-level statistics, so the stimulus range is unknown; "
+            "The checkpoint holds no grey-level statistics, so the stimulus range is unknown; "
             "state model.stimulus_range"
         )
     species, metric = (reader.plain(name) for name in ("animal_species", "pretrained_performance_metric"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -135,13 +136,20 @@ def _mean_quality(members: Sequence[_Loaded]) -> dict[str, tuple[float | None, .
     return found
 
 
+def _name(files: Sequence[Path], path: object) -> str:
+    """What a model is called: after its file, or the folder of its files."""
+    if isinstance(path, (str, os.PathLike)) and (folder := Path(path).expanduser()).is_dir():
+        return folder.resolve().name
+    return files[0].stem if len(files) == 1 else f"{files[0].stem} and {len(files) - 1} more"
+
+
 def _facts(members: Sequence[_Loaded], files: Sequence[Path], path: object, stated: Presentation) -> ModelFacts:
     first, info = members[0], members[0].info
     channels, height, width = first.field
     known = None if info.stimulus_range is None else (info.stimulus_range,) * channels
     remarks = [text for name, text in info.remarks.items() if getattr(stated, name) is None]
     return ModelFacts(
-        name=stated.name or files[0].stem,
+        name=stated.name or _name(files, path),
         sessions=first.neurons,
         channels=channel_names(stated.channels, channels),
         height=height,
@@ -157,7 +165,7 @@ def _facts(members: Sequence[_Loaded], files: Sequence[Path], path: object, stat
         quality_metric=info.metric,
         species=info.species,
         members=len(members),
-        source=stated.source or str(path),
+        source=stated.source or (", ".join(map(str, path)) if isinstance(path, list) else str(path)),
         sha256=sha256_of(files),
         note=". ".join([*([stated.note] if stated.note else []), *remarks]),
     )
