@@ -28,6 +28,7 @@ CONFIGS = config_directory()
 OPTIONS = sorted(CONFIGS.glob("*/*.yaml"))
 
 REQUIRED = {
+    "model=core_readout": ["model.path=file.ckpt"],
     "model=ensemble_directory": ["model.path=folder"],
     "model=torch_module": [
         "model.module._target_=my_modules.Mean",
