@@ -93,7 +93,7 @@ def built(node: Mapping[str, Any], offered: Mapping[str, object]) -> object:
 
 @pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name not in ("experiment", "output")], ids=choice)
 def test_every_option_builds_through_hydras_own_instantiate(
-    path: Path, offered: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, offered: dict[str, object], zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if path.stem in DOWNLOADED:
         pytest.skip("needs a network")
@@ -104,7 +104,11 @@ def test_every_option_builds_through_hydras_own_instantiate(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "my_objectives", None)
     del sys.modules["my_objectives"]
-    required = [text.replace("path=folder", f"path={DATA / 'ensemble'}") for text in REQUIRED.get(choice(path), [])]
+    places = {
+        "model.path=folder": f"model.path={DATA / 'ensemble'}",
+        "model.path=file.ckpt": f"model.path={zoo / 'lnp_exp.ckpt'}",
+    }
+    required = [places.get(text, text) for text in REQUIRED.get(choice(path), [])]
     if path.stem == "custom":
         required.append("+objective.neuron_indices=3")
     node = compose_settings([choice(path), *required]).values[path.parent.name]
