@@ -23,14 +23,9 @@ from openretina_cli.models.core_readout.convolution import (
     SequentialConvolution,
 )
 from openretina_cli.models.core_readout.core import DummyCore, Layer, StackedCore
+from openretina_cli.models.core_readout.fast_convolution import FoldedConvolution, KernelCache
 from openretina_cli.models.core_readout.fast_direct import direct_form
-from openretina_cli.models.core_readout.fast_layers import (
-    FoldedConvolution,
-    FoldedLayer,
-    KernelCache,
-    MaskedReadout,
-    Ranges,
-)
+from openretina_cli.models.core_readout.fast_layers import FoldedLayer, MaskedReadout, Ranges
 from openretina_cli.models.core_readout.fast_small import Masked, small_form
 from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout
 

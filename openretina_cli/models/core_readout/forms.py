@@ -10,9 +10,9 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.config import members_of, plain_value
 from openretina_cli.models.core_readout.core import Core, read_dummy_core, read_stacked_core
 from openretina_cli.models.core_readout.gru import read_gru_core
-from openretina_cli.models.core_readout.readout import (
+from openretina_cli.models.core_readout.readout import Readout
+from openretina_cli.models.core_readout.readout_reader import (
     Features,
-    Readout,
     Session,
     read_contrast,
     read_factorised,
@@ -111,9 +111,7 @@ def _class_of(settings: Settings, part: str) -> str:
 
 def _unified(entries: Mapping[str, Any]) -> Form:
     """The form since the end of 2025: a configuration for each part."""
-    top = Settings(entries, "hyper_parameters")
     core, readout = (Settings(members_of(entries[part]) or {}, part) for part in ("core", "readout"))
-    del top
     core_class, readout_class = _class_of(core, "core"), _class_of(readout, "readout")
     return Form(
         CORES[core_class],

@@ -15,7 +15,7 @@ from openretina_cli.models.core_readout.config import members_of
 from openretina_cli.models.core_readout.forms import Form, read_form
 from openretina_cli.models.core_readout.info import Info, read_info
 from openretina_cli.models.core_readout.model import CoreReadoutModel, Member
-from openretina_cli.models.core_readout.readout import Features, Session
+from openretina_cli.models.core_readout.readout_reader import Features, Session
 from openretina_cli.models.core_readout.records import read_checkpoint
 from openretina_cli.models.core_readout.weights import Weights
 from openretina_cli.models.directory import Presentation, channel_names
