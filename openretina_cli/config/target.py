@@ -178,6 +178,14 @@ def _owner(name: str, setting: str) -> Any:
         return found
 
 
+def _parts(owner: Any, base: type) -> list[str]:
+    """What a target may name in a module or class: classes that inherit from `base`, or ways to make an instance."""
+    if inspect.isclass(owner):
+        return [name for name, part in vars(owner).items() if isinstance(part, (classmethod, staticmethod))]
+    classes = inspect.getmembers(owner, inspect.isclass)
+    return [name for name, cls in classes if issubclass(cls, base) and cls is not base]
+
+
 def find_class(target: str, base: type[T], setting: str) -> type[T]:
     """Import the class that `target` names, or the function or class method that makes one of its instances.
 
@@ -198,9 +206,9 @@ def find_class(target: str, base: type[T], setting: str) -> type[T]:
             f"{setting}: {target} is no {base.__name__}", expected=f"a class that inherits from {base.__name__}"
         )
     if found is None:
-        classes = inspect.getmembers(owner, inspect.isclass)
-        known = [name for name, cls in classes if issubclass(cls, base) and cls is not base]
-        raise SettingError(f"{setting}: {owner_name} has no class {name}", expected=closest(name, known))
+        kind = "class method" if inspect.isclass(owner) else "class"
+        problem = f"{setting}: {owner_name} has no {kind} {name}"
+        raise SettingError(problem, expected=closest(name, _parts(owner, base)))
     if not callable(found):
         raise SettingError(f"{setting}={target} is nothing that can be called", expected="a class or a function")
     return cast("type[T]", found)

@@ -61,6 +61,14 @@ class StandIn:
         """
         raise ValueError("a state for an object that has none")
 
+    def add(self, items: list[Any]) -> None:
+        """Record elements, or pairs of key and value, that a pickle fills the object with.
+
+        Raises:
+            ValueError: objects of this kind hold none.
+        """
+        raise ValueError(f"elements for a {type(self).__name__}")
+
     def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
         """The data, the size that it unfolds to, and its height (0 for data without containers)."""
         raise NotImplementedError
@@ -86,12 +94,37 @@ class Inert(StandIn):
         """Record the state."""
         self.state = state
 
+    def add(self, items: list[Any]) -> None:
+        """Record the elements or pairs."""
+        self.items += items
+
     def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
         """The same record, with plain data inside."""
         data, size, height = unfold([self.arguments, self.state, self.items], depth)
         made = Inert(self.name, data[0])
         made.state, made.items = data[1:]
         return made, size, height
+
+
+class Skipped(StandIn):
+    """An object that nobody needs, such as a loss or the state of an optimizer: only its class's name is kept.
+
+    Args:
+        name: `module.Class`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def set_state(self, state: Any) -> None:
+        """Drop the state, which may lead back to the object."""
+
+    def add(self, items: list[Any]) -> None:
+        """Drop the elements or pairs."""
+
+    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
+        """The object, which holds nothing."""
+        return self, 1, 0
 
 
 class InertClass:
@@ -233,8 +266,8 @@ class Machine:
             target += items
         elif isinstance(target, set):
             target.update(map(checked_key, items))
-        elif isinstance(target, Inert):
-            target.items += items
+        elif isinstance(target, StandIn):
+            target.add(items)
         else:
             raise ValueError(f"elements for a {type(target).__name__}")
 
@@ -242,8 +275,8 @@ class Machine:
         target, pairs = self._stack[-1], list(zip(items[::2], items[1::2], strict=True))
         if isinstance(target, dict):
             target.update((checked_key(key), value) for key, value in pairs)
-        elif isinstance(target, Inert):
-            target.items += pairs
+        elif isinstance(target, StandIn):
+            target.add(pairs)
         else:
             raise ValueError(f"items for a {type(target).__name__}")
 

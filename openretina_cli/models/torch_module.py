@@ -9,23 +9,12 @@ import torch
 from torch import nn
 
 from openretina_cli.checks import positive, range_pairs, require
-from openretina_cli.errors import ModelError, SettingError
+from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.held_weights import digest_of_weights
 from openretina_cli.models.module import ModuleRetina, Stated
-from openretina_cli.models.safe_files import read_state_dict
+from openretina_cli.models.weights_file import fill
 from openretina_cli.models.wrap import wrap_module
-
-
-def _fill(module: nn.Module, path: Path) -> None:
-    """Load a module's weights."""
-    if not path.is_file():
-        raise ModelError(f"model.weights={path} does not exist")
-    try:
-        module.load_state_dict(read_state_dict(path))
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ModelError(f"model.weights={path} does not fit the module: {' '.join(lines[1:2])}") from error
 
 
 def torch_module(
@@ -57,7 +46,7 @@ def torch_module(
         channels: colour channel names, in the order of the stimulus' channel axis.
         frames: stimulus frames that the module is tried on.
         device: where to put it.
-        weights: file with the module's state dict; None keeps the module's own.
+        weights: file with the module's state dict, see `weights_file`; None keeps the module's own.
         static: whether it takes images.
         sessions: names of its sessions; None takes the keys of its readout, or passes none.
         session_argument: see `Stated`, as the following.
@@ -88,8 +77,9 @@ def torch_module(
     require(stride is None or stride >= 1, "response_stride", stride, "1 or more stimulus frames")
     positive("frame_rate", frame_rate)
     positive("pixel_size", pixel_size)
+    taken: list[str] = []
     if weights is not None:
-        _fill(module, Path(weights).expanduser())
+        fill(module, Path(weights).expanduser(), taken.append)
     facts = ModelFacts(
         name=kind.__name__,
         sessions={},
@@ -105,4 +95,7 @@ def torch_module(
         note=note,
     )
     stated = Stated(static, sessions, session_argument, response_axes, response_stride, output, inputs or {})
-    return wrap_module(module, facts, stated, frames=frames, device=device)
+    retina = wrap_module(module, facts, stated, frames=frames, device=device)
+    for warning in taken:
+        retina.warn(warning)
+    return retina

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from openretina_cli.errors import ModelError
-from openretina_cli.models.core_readout.records import Node, Skipped
+from openretina_cli.models.core_readout.records import Node
 from openretina_cli.models.foreign_file import shown
+from openretina_cli.models.pickle_machine import Skipped
 
 REFERENCE = re.compile(r"\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}", re.ASCII)
 MAX_ITEMS = 10_000

@@ -14,7 +14,7 @@ import torch
 
 from openretina_cli.errors import ModelError, UnsafeFileError
 from openretina_cli.models.foreign_file import shown
-from openretina_cli.models.pickle_machine import InertClass, StandIn, Unfolding
+from openretina_cli.models.pickle_machine import InertClass, Skipped, StandIn, Unfolding
 from openretina_cli.models.plain_pickle import PLAIN_GLOBALS
 from openretina_cli.models.torch_file import read_torch_file
 
@@ -71,24 +71,6 @@ class Node(StandIn):
         made.content, size, height = unfold(self.content, depth + 1)
         made.parent = self.parent
         return made, 1 + size, 1 + height
-
-
-class Skipped(StandIn):
-    """An object that nothing here needs, such as a loss or the state of a callback.
-
-    Args:
-        name: its class.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def set_state(self, state: Any) -> None:
-        """Drop what is in the object."""
-
-    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
-        """The object, which holds nothing."""
-        return self, 1, 0
 
 
 class _Known(InertClass):
