@@ -12,7 +12,8 @@ from openretina_cli.errors import ModelError, OpenRetinaError, UnsafeFileError
 
 def shown(text: str, limit: int = 120) -> str:
     """Text from a file, fit for a terminal: printable ASCII of at most `limit` characters."""
-    text = ascii(" ".join(text[: 4 * limit].split()))[1:-1]
+    words = " ".join(text[: 4 * limit].split())
+    text = "".join(character if " " <= character <= "~" else ascii(character)[1:-1] for character in words)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
