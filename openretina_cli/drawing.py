@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts.folder import RESULT, RunFolder
+from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.later_pictures import LaterPictures, Tally
 from openretina_cli.artifacts.pictures import Pictures
 from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.config.settings import Output
 from openretina_cli.store.aside import write_whole
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import RESULT
 
 
 def pictures_of(output: Output) -> Pictures:

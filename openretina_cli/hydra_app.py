@@ -14,12 +14,12 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString, Tran
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from openretina_cli.artifacts.folder import RESULT
 from openretina_cli.composer import CONFIG_NAME, compose, is_sweep, read_arguments
 from openretina_cli.config.location import config_directory
 from openretina_cli.errors import SettingError
 from openretina_cli.overrides import read_overrides
 from openretina_cli.single_run import run_single, sweep_job
+from openretina_cli.store.names import RESULT
 from openretina_cli.terminal.console import make_console
 
 

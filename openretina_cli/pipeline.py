@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts import folder as names
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import draw_pictures
@@ -16,6 +15,7 @@ from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError
 from openretina_cli.result import result_of
 from openretina_cli.solver import Reporter, Solved, solve
+from openretina_cli.store import names
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.checks import one_of, require
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.finder import find_finished
+from openretina_cli.store.names import FORMATS
 from openretina_cli.store.reader import read_result
 from openretina_cli.store.values import below
 from openretina_cli.terminal.console import SafeConsole, make_console
@@ -50,7 +51,6 @@ MOST_REASONS = 20
 """Lines of reasons; in a broken sweep they are much alike."""
 
 
-FORMATS = ("png", "pdf", "svg")
 SCALES = ("symmetric", "joint")
 DPI = range(20, 1201)
 USUAL_DPI = 160

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -21,9 +19,9 @@ from openretina_cli.artifacts.axis_tools import WINDOW_COLOR, scale_bar_length
 from openretina_cli.artifacts.colors import channel_looks
 from openretina_cli.artifacts.composition_axes import plot_stimulus_composition
 from openretina_cli.artifacts.decomposition import decompose
-from openretina_cli.artifacts.figure import Composer, draw_composition, write_composition
+from openretina_cli.artifacts.figure import DPI, Composer, draw_composition
 from openretina_cli.artifacts.view import RunView
-from openretina_cli.errors import ArtifactError, UserError
+from openretina_cli.errors import UserError
 
 NAMES = {1: ("grey",), 2: ("green", "uv"), 3: ("red", "green", "blue"), 5: ("uv", "green", "a", "b", "c")}
 
@@ -282,38 +280,27 @@ def test_drawing_only_what_differs_between_runs_gives_the_pixels_of_drawing_ever
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_files_are_the_same_every_time_and_ignore_the_users_settings(tmp_path: Path) -> None:
-    (tmp_path / "again").mkdir()
-    first = write_composition(run(), tmp_path / "composition", ("png", "svg"))
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_files_are_the_same_every_time_and_ignore_the_users_settings(ending: str) -> None:
+    first = Composer().encode(run(), ending, DPI)
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red", "image.origin": "lower"}):
-        second = write_composition(run(), tmp_path / "again" / "composition", ("png", "svg"))
-    assert [path.name for path in first] == ["composition.png", "composition.svg"]
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+        second = Composer().encode(run(), ending, DPI)
+    assert first == second
     assert dict(matplotlib.rcParams) == before
-    with Image.open(first[0]) as picture:
-        assert picture.width == 2000
 
 
 @pytest.mark.parametrize(("dpi", "width"), [(100, 1250), (160, 2000)])
-def test_the_dpi_say_how_many_pixels_there_are(dpi: int, width: int, tmp_path: Path) -> None:
-    (path,) = write_composition(run(), tmp_path / "composition", dpi=dpi)
-    with Image.open(path) as picture:
+def test_the_dpi_say_how_many_pixels_there_are(dpi: int, width: int) -> None:
+    with Image.open(io.BytesIO(Composer().encode(run(), "png", dpi))) as picture:
         assert picture.width == width
         assert picture.mode == "RGB"
 
 
-def test_text_in_a_pdf_stays_text(tmp_path: Path) -> None:
-    (path,) = write_composition(run(1, 1, lag=0, frame_rate=None), tmp_path / "run.v2", ("pdf",))
-    assert path.name == "run.v2.pdf"  # a dot in the name is no ending
-    assert b"/FontType 42" in path.read_bytes() or b"/CIDFontType2" in path.read_bytes()
-    assert b"/CreationDate" not in path.read_bytes()
-
-
-def test_a_figure_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    stem = tmp_path / "no such folder" / "composition"
-    with pytest.raises(ArtifactError, match=re.escape(f"{stem}.png")):
-        write_composition(run(1, 1, lag=0, frame_rate=None), stem)
+def test_text_in_a_pdf_stays_text() -> None:
+    content = Composer().encode(run(1, 1, lag=0, frame_rate=None), "pdf", DPI)
+    assert b"/FontType 42" in content or b"/CIDFontType2" in content
+    assert b"/CreationDate" not in content
 
 
 # --- the notebook's panels -------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tiny_runs import optimize, result
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.errors import SettingError
-from openretina_cli.store.aside import aside, write_whole
+from openretina_cli.store.aside import aside, locked, write_whole
 
 NUMBERS = {"stimulus.pt", "history.csv", "response.csv", "result.json", "optimize.log", ".hydra"}
 
@@ -88,6 +89,29 @@ def test_a_run_that_another_command_finished_meanwhile_stays(tmp_path: Path, exi
             folder.publish(place, before=None)
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == {"seed": 2}
     assert names(tmp_path / "run") == {"result.json"}
+
+
+def test_two_commands_that_publish_into_one_folder_take_turns(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    write_whole(tmp_path / "run", {"result.json": b"{}"})
+    folder = RunFolder(tmp_path / "run")
+    before, outcomes = folder.stamp, list[BaseException]()
+
+    def publish(place: Path) -> None:
+        try:
+            folder.publish(place, before)
+        except SettingError as error:
+            outcomes.append(error)
+
+    with aside(tmp_path, "mine") as place:
+        (place / "result.json").write_text('{"seed": 1}')
+        thread = Thread(target=publish, args=[place])
+        with locked(tmp_path):
+            thread.start()  # which waits until the other has published, and then sees what came of it
+            write_whole(folder.path, {"result.json": b'{"seed": 2}'})
+        thread.join()
+    assert [type(error).__name__ for error in outcomes] == ["FinishedMeanwhileError"]
+    assert json.loads((folder.path / "result.json").read_text()) == {"seed": 2}
 
 
 # --- links of others

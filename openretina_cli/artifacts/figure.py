@@ -6,10 +6,8 @@ import io
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +18,11 @@ from openretina_cli.artifacts.layout import WIDTH, Layout
 from openretina_cli.artifacts.page import Page
 from openretina_cli.artifacts.png import encode_png
 from openretina_cli.artifacts.view import RunView
-from openretina_cli.errors import ArtifactError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["DPI", "STYLE", "WIDTH", "Composer", "draw_composition", "write_composition"]
+__all__ = ["DPI", "STYLE", "WIDTH", "Composer", "draw_composition"]
 
 DPI = 160
 PNG = "png"
@@ -136,41 +133,6 @@ def _vector(figure: Figure, ending: str) -> bytes:
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}[ending]
     figure.savefig(content, format=ending, metadata=undated)
     return content.getvalue()
-
-
-def write_composition(
-    view: RunView,
-    path_stem: Path,
-    formats: Sequence[str] = (PNG,),
-    dpi: int = DPI,
-    composer: Composer | None = None,
-) -> tuple[Path, ...]:
-    """Write the figure of a run once per format, as `path_stem` plus the format's ending.
-
-    The same view gives the same bytes: no date is written, and the user's matplotlib settings have no say.
-
-    Args:
-        view: the run.
-        path_stem: path without ending; its folder must exist.
-        formats: any of "png", "pdf", "svg".
-        dpi: pixels per inch; a film is 12.5 inches wide.
-        composer: who draws it; one that is kept draws the next run of the same kind much faster.
-
-    Returns:
-        The files written, in the order of `formats`.
-
-    Raises:
-        UserError: the stimulus does not have four axes.
-        ArtifactError: the figure could not be drawn or written; the path is named.
-    """
-    composer = composer or Composer()
-    paths = tuple(path_stem.with_name(f"{path_stem.name}.{ending}") for ending in formats)
-    for path, ending in zip(paths, formats, strict=True):
-        try:
-            path.write_bytes(composer.encode(view, ending, dpi))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"the figure {path} could not be written: {error}") from error
-    return paths
 
 
 def draw_composition(view: RunView, dpi: int = DPI) -> Figure:

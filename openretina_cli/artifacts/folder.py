@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
-from openretina_cli.store.aside import aside, is_written_by_another, move_folder
-from openretina_cli.store.names import FAILURE, FIGURE, HISTORY, RESPONSE, RESULT, STIMULUS, VIDEO
+from openretina_cli.store.aside import aside, is_written_by_another, locked, move_folder
+from openretina_cli.store.names import FAILURE, PICTURES, RESULT
 from openretina_cli.store.reader import read_result
-
-FORMATS = ("png", "pdf", "svg")
-"""Endings of the figure."""
-PICTURES = (VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
-"""What is drawn from the numbers of a run."""
-__all__ = [
-    "FAILURE", "FIGURE", "HISTORY", "RESPONSE", "RESULT", "STIMULUS", "VIDEO", "RunFolder", "Stamp", "stamp_of",
-]  # fmt: skip
 
 Stamp = tuple[int, int]
 """Which file a result is: its inode and the time of its last change, in ns."""
@@ -32,6 +24,10 @@ def stamp_of(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
+
+
+class FinishedMeanwhileError(SettingError):
+    """Another command has finished a run in the folder since this run began."""
 
 
 class RunFolder:
@@ -119,25 +115,29 @@ class RunFolder:
         """Move what was written aside into place: all at once where nothing is there yet, else the result last.
 
         The earlier result is removed first and the new one comes last, so that a result never vouches for other files;
-        pictures of the earlier run are removed with its result.
+        pictures of the earlier run are removed with its result. Commands that publish into one folder take turns.
 
         Args:
             place: the folder to move.
             before: the stamp of the result that is replaced.
 
         Raises:
-            SettingError: another command has finished a run in this folder meanwhile.
+            FinishedMeanwhileError: another command has finished a run in this folder meanwhile.
             OSError: the operating system refuses.
         """
-        if self.stamp not in (None, before):
-            raise SettingError(
-                f"another command has finished a run in out={self.path} meanwhile; its result stays",
-                repair="another out=, or overwrite=true",
-            )
-        if self.path.is_dir():
-            for name in (RESULT, FAILURE):
-                (self.path / name).unlink(missing_ok=True)
-            for name in PICTURES:
-                with suppress(OSError):  # the numbers come first
-                    (self.path / name).unlink()
-        move_folder(place, self.path, last=RESULT)
+        with locked(Path(os.path.realpath(self.path)).parent):
+            if self.stamp not in (None, before):
+                raise FinishedMeanwhileError(
+                    f"another command has finished a run in out={self.path} meanwhile; its result stays",
+                    repair="another out=, or overwrite=true",
+                )
+            if self.path.is_dir():
+                self._clear()
+            move_folder(place, self.path, last=RESULT)
+
+    def _clear(self) -> None:
+        for name in (RESULT, FAILURE):
+            (self.path / name).unlink(missing_ok=True)
+        for name in PICTURES:
+            with suppress(OSError):  # the numbers come first
+                (self.path / name).unlink()

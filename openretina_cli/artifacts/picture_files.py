@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from openretina_cli.artifacts.folder import PICTURES, RESULT, RunFolder
+from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.pictures import Drawn, Pictures
+from openretina_cli.errors import ArtifactError
 from openretina_cli.store.aside import write_whole
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import PICTURES, RESULT
+from openretina_cli.store.reader import read_result
 
 
 def store_pictures(drawn: Drawn, pictures: Pictures, folder: RunFolder) -> list[str]:
@@ -52,8 +55,11 @@ def _note(folder: RunFolder, names: Sequence[str], warnings: Sequence[str]) -> N
     Raises:
         OSError: the result cannot be written.
     """
-    result = folder.result
-    if result is None or not isinstance(before := result.get("warnings"), list):
+    try:
+        result = read_result(folder.path).tree
+    except ArtifactError:
+        return
+    if not isinstance(before := result.get("warnings"), list):
         return
     heads = tuple(map(_head, names))
     after = [*(text for text in before if not str(text).startswith(heads)), *warnings]

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openretina_cli.artifacts.folder import FIGURE, VIDEO
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import OpenRetinaError
+from openretina_cli.store.names import FIGURE, VIDEO
 
 if TYPE_CHECKING:
     from openretina_cli.artifacts.figure import Composer

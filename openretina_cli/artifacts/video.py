@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli.artifacts.colors import Scale
@@ -26,24 +25,6 @@ FILM, STILL = {"x264-params": "cabac=1:keyint=1"}, {"x264-params": "cabac=1"}
 BT709, LIMITED_RANGE = 1, 1  # code points of ITU-T H.273
 # Bytes kept free at the front for the file's index, which is known last: its fixed part, and the part of each frame.
 INDEX, INDEX_PER_FRAME = 4096, 24
-
-
-def write_video(view: RunView, path: Path, *, scale: Scale = "symmetric", minimum_height: int = 288) -> None:
-    """Write the stimulus of a run as an MP4.
-
-    Args:
-        view: the run.
-        path: the file to write; its folder must exist.
-        scale: how values become brightness, see `colors.to_rgb`.
-        minimum_height: height in pixels that the picture is enlarged to at least.
-
-    Raises:
-        ArtifactError: the video could not be encoded or the file could not be written; the path is named.
-    """
-    try:
-        path.write_bytes(encode_video(view, scale=scale, minimum_height=minimum_height))
-    except (ArtifactError, OSError) as error:
-        raise ArtifactError(f"the video {path} could not be written: {error}") from error
 
 
 def encode_video(view: RunView, *, scale: Scale = "symmetric", minimum_height: int = 288) -> bytes:

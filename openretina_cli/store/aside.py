@@ -96,6 +96,26 @@ def move_folder(place: Path, folder: Path, last: str) -> None:
         os.replace(place / name, target)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes and threads that want to change what it holds under the same lock.
+
+    The lock is on the folder itself, so that it leaves no file behind. Where the system cannot lock a folder (Windows,
+    some network disks), the block runs without the lock.
+    """
+    descriptor = None
+    with suppress(ImportError, OSError):
+        import fcntl  # POSIX only
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def is_written_by_another(home: Path, name: str, own: Path) -> bool:
     """Whether a living process other than the owner of a hidden folder writes something of the same name."""
     locks = [lock for lock in _locks(home) if lock.name.startswith(_prefix(name)) and lock != _lock_of(own)]

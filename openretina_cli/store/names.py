@@ -7,6 +7,10 @@ HISTORY = "history.csv"
 RESPONSE = "response.csv"
 VIDEO = "stimulus.mp4"
 FIGURE = "composition"
+FORMATS = ("png", "pdf", "svg")
+"""Endings of the figure."""
+PICTURES = (VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
+"""What is drawn from the numbers of a run."""
 RESULT = "result.json"
 FAILURE = "failure.json"
 OVERRIDES = ".hydra/overrides.yaml"

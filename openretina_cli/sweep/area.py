@@ -7,26 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
-from openretina_cli.artifacts.folder import RunFolder, Stamp
+from openretina_cli.artifacts.folder import FinishedMeanwhileError, RunFolder, Stamp
 from openretina_cli.store.aside import aside
-
-LOCK = ".lock"
-"""Held while a run moves into place, since several sweeps may work on one folder."""
 
 
 class Area:
     """A folder of one process inside a sweep's folder, on the same disk.
 
     Args:
-        directory: the sweep's folder.
         path: the folder for what is written.
     """
 
-    def __init__(self, directory: Path, path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(str(directory / LOCK))
 
     def stage(self, name: str) -> Path:
         """An empty folder to write one run into.
@@ -51,12 +44,11 @@ class Area:
         Raises:
             OSError: the disk refuses.
         """
-        with self._lock:
-            if folder.stamp in (None, before):
-                folder.path.parent.mkdir(parents=True, exist_ok=True)
-                folder.publish(place, before)
-            else:
-                shutil.rmtree(place)
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.publish(place, before)
+        except FinishedMeanwhileError:
+            shutil.rmtree(place)
 
 
 @contextmanager
@@ -67,4 +59,4 @@ def area(directory: Path) -> Iterator[Area]:
         OSError: the disk refuses.
     """
     with aside(directory, "sweep") as path:
-        yield Area(directory, path)
+        yield Area(path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import FAILURE
 from openretina_cli.config.settings import Settings
 from openretina_cli.store.aside import write_whole
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import FAILURE
 
 Failures = dict[Path, str]
 """Why runs of a sweep failed, by folder."""

@@ -28,14 +28,14 @@ PARTS = {
     ("openretina_cli.run.acceleration", "accelerate"): "fast form",
     ("openretina_cli.run.acceleration", "full_responses"): "response",
     ("openretina_cli.loop.loop", "optimize_stack"): "optimise",
-    ("openretina_cli.artifacts.figure", "write_composition"): "figure",
-    ("openretina_cli.artifacts.video", "write_video"): "video",
+    ("openretina_cli.artifacts.figure", "Composer.encode"): "figure",
+    ("openretina_cli.artifacts.video", "encode_video"): "video",
     ("openretina_cli.artifacts.tables", "write_stimulus"): "write tensors and tables",
     ("openretina_cli.artifacts.tables", "write_history"): "write tensors and tables",
     ("openretina_cli.artifacts.tables", "write_response"): "write tensors and tables",
     ("openretina_cli.artifacts.tables", "write_result"): "write tensors and tables",
 }
-"""Functions by module and name, which are wrapped as soon as their module is there, before anyone can import them."""
+"""Functions and methods by module and name, wrapped as soon as their module is there, before anyone can import them."""
 
 
 class Timeline:
@@ -83,7 +83,9 @@ def watch_imports(timeline: Timeline) -> None:
             module = sys.modules.get(module_name)
             if module is not None and not getattr(module.__spec__, "_initializing", False):
                 part = waiting.pop((module_name, function))
-                setattr(module, function, wrapped(timeline, getattr(module, function), part))
+                owner, _, name = function.rpartition(".")
+                holder = getattr(module, owner) if owner else module
+                setattr(holder, name, wrapped(timeline, getattr(holder, name), part))
 
     def traced(name: str, *args: Any, **kwargs: Any) -> Any:
         package = name if name in PACKAGES else name.partition(".")[0]
