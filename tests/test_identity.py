@@ -303,7 +303,7 @@ def test_results_of_an_earlier_version_are_read_by_what_they_recorded(
     assert "2 made again, as the weights of the model changed" in capsys.readouterr().out
 
 
-def test_an_earlier_version_did_not_record_user_classes_and_a_later_one_is_not_read(
+def test_an_earlier_version_did_not_record_user_classes(
     workplaces: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "workplace"
@@ -311,9 +311,46 @@ def test_an_earlier_version_did_not_record_user_classes_and_a_later_one_is_not_r
     rewritten(folder, as_version_1)
     assert command(folder, "single") == 2
     assert "an earlier version made it, which did not record" in " ".join(capsys.readouterr().err.split())
-    rewritten(folder, lambda result: result.update(schema=99))
-    assert command(folder, "single", "overwrite=false") == 2
-    assert "schema 99 of a later version" in " ".join(capsys.readouterr().err.split())
+
+
+def as_before_targets(result: dict[str, Any]) -> None:
+    """As 0.1.0 wrote settings: an option was named by a word."""
+    as_version_1(result)
+    for option in result["settings"].values():
+        if isinstance(option, dict) and "_target_" in option:
+            option["kind"] = option.pop("_target_").split(".")[-1].lower()
+
+
+def test_settings_of_an_earlier_version_are_named_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["optimize", "model.members=[0]", "stopper.max_iterations=0", "output=minimal", "neuron=4"]
+    assert main([*run, f"out={tmp_path / 'run'}"]) == 0
+    rewritten(tmp_path, as_before_targets)
+    assert main([*run, f"out={tmp_path / 'run'}"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "an earlier version made it, whose settings are spelt differently" in error
+    assert "_target_" not in error
+    assert "overwrite=true" in error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_a_later_version_is_refused_and_never_written_over_unasked(
+    kind: str, workplaces: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "workplace"
+    shutil.copytree(workplaces[kind], folder)
+
+    def as_later(result: dict[str, Any]) -> None:
+        result.update(schema=99)
+        for name in ("warnings", "objective", "stimulus"):  # which that version may have given other names
+            del result[name]
+
+    rewritten(folder / "out", as_later)
+    before = {path: path.read_bytes() for path in folder.rglob("result.json")}
+    assert command(folder, kind) == 2
+    assert "schema 99 of a later version; expected at most 2" in " ".join(capsys.readouterr().err.split())
+    assert {path: path.read_bytes() for path in folder.rglob("result.json")} == before
+    assert command(folder, kind, "overwrite=true") == 0
+    assert {path: path.read_bytes() for path in folder.rglob("result.json")} != before
 
 
 # --- one model per stack

@@ -10,6 +10,7 @@ from typing import Any
 
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.store.aside import aside, is_written_by_another, locked, move_folder
+from openretina_cli.store.identity import is_of_later_version
 from openretina_cli.store.names import FAILURE, PICTURES, RESULT
 from openretina_cli.store.reader import read_result
 
@@ -42,9 +43,14 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The result of the finished run in the folder, or None where there is none that can be read and shown."""
+        """The result of the finished run in the folder, or None where there is none that can be read and shown.
+
+        The result of a later version is returned as it is, so that `identity.difference` refuses it by name: a run that
+        cannot be read here is no reason to write over it.
+        """
         try:
-            return read_result(self.path).shown
+            found = read_result(self.path)
+            return dict(found.tree) if is_of_later_version(found.tree) else found.shown
         except ArtifactError:
             return None
 

@@ -166,6 +166,12 @@ def _digest_of(text: str) -> str:
         return ""
 
 
+def is_of_later_version(result: Mapping[str, Any]) -> bool:
+    """Whether a later version wrote a result, whose fields and rule are not known here."""
+    schema = result.get("schema", 1)
+    return not isinstance(schema, int) or schema > SCHEMA
+
+
 def difference(result: Mapping[str, Any], now: Identity, values: Mapping[str, Any]) -> str:
     """Why a finished run is not current, as a clause such as `stimulus.std changed`; empty if it is.
 
@@ -180,9 +186,11 @@ def difference(result: Mapping[str, Any], now: Identity, values: Mapping[str, An
         SettingError: the result was written by a later version, whose rule is not known here.
     """
     schema = result.get("schema", 1)
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if is_of_later_version(result):
         raise SettingError(
-            f"a finished run there has schema {str(schema)[:20]} of a later version", expected=f"at most {SCHEMA}"
+            f"a finished run there has schema {str(schema)[:20]} of a later version",
+            expected=f"at most {SCHEMA}",
+            repair="another out=, or overwrite=true",
         )
     recorded = result.get("identity")
     if schema == 1 or not isinstance(recorded, Mapping):
@@ -197,6 +205,8 @@ def difference(result: Mapping[str, Any], now: Identity, values: Mapping[str, An
 def _difference_from_earlier(result: Mapping[str, Any], now: Identity, values: Mapping[str, Any]) -> str:
     """The rule for version 1, which recorded the settings and the digest of the checkpoint's files only."""
     settings, model = result.get("settings"), result.get("model")
+    if isinstance(settings, Mapping) and any(map(_says_kind, settings.values())):
+        return "an earlier version made it, whose settings are spelt differently"
     if not isinstance(settings, Mapping) or settings_key(settings) != now.settings:
         return _changed_setting(result, values)
     if now.sources or now.files:
@@ -204,6 +214,11 @@ def _difference_from_earlier(result: Mapping[str, Any], now: Identity, values: M
     if not isinstance(model, Mapping) or (now.model and model.get("sha256") != now.model):
         return MODEL_CHANGED
     return ""
+
+
+def _says_kind(option: object) -> bool:
+    """Whether an option names its class by a word, as in version 1, and not by `_target_`."""
+    return isinstance(option, Mapping) and "kind" in option and TARGET not in option
 
 
 def _changed_name(recorded: object, now: Mapping[str, str]) -> str:
