@@ -6,13 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slurm lint format bench bench-against bundled-model wheel clean
+.PHONY: demo test test-hostile test-slurm lint format bench bench-against bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
 test: $(READY)  ## lint, types, tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
+
+test-hostile: $(READY)  ## every one of a thousand hostile checkpoints and run folders, of which `make test` tries a sample
+	OPENRETINA_TESTS_EVERY_MUTANT=1 $(BIN)/python -m pytest tests/test_hostile_checkpoints.py tests/test_hostile_folders.py
 
 test-slurm: $(READY)  ## sweeps on a real Slurm (apt-get install slurm-wlm munge), started and stopped by the tests
 	$(BIN)/python -m pytest -rs tests/test_slurm.py

@@ -28,7 +28,6 @@ COMMAND = ["optimize", "neuron=1", "stopper.max_iterations=1", "output=minimal",
 LIMIT_SECONDS, LIMIT_MB, LONGEST_LINE = 20, 1024, 500
 PATIENCE = 200
 """Seconds after which a command hangs, however busy the machine is; the limit above is of processor time."""
-MUTANTS, WORKERS = 520, 2
 FILES = ("result.json", "stimulus.pt", "response.csv", ".hydra/config.yaml", "history.csv")
 MADE = {
     *("result.json", "stimulus.pt", "response.csv", "history.csv", "failure.json", "optimize.log", ".hydra"),

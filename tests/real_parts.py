@@ -1,4 +1,4 @@
-"""What a test needs of the machine: a browser, Slurm, a small disk. Continuous integration must have all of them."""
+"""What a test needs of the machine: a browser, Slurm, a small disk, time. Continuous integration has all of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import pytest
 
 REQUIRED = "OPENRETINA_TESTS_REQUIRE_ALL"
 """Environment variable. Where it is 1, as in `.ci/run`, a missing part fails the test that needs it."""
+
+EVERY_MUTANT = "OPENRETINA_TESTS_EVERY_MUTANT"
+"""Environment variable. Where it is 1, as in `make test-hostile`, all hostile files are tried and not a sample."""
+SAMPLE = 70
+
+
+def mutants(count: int) -> int:
+    """How many of `count` seeded mutants are tried."""
+    return count if os.environ.get(EVERY_MUTANT) == "1" else SAMPLE
 
 
 def missing(part: str, repair: str) -> NoReturn:

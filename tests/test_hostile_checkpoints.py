@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_parts import mutants
 
 WORKER = Path(__file__).parent / "hostile_worker.py"
-MUTANTS = 560
+MUTANTS = mutants(560)
 WORKERS = 2
 KINDS = 14
 MOST_SECONDS = 20
