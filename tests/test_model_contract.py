@@ -517,7 +517,7 @@ REFUSED = [
     refused("unknown input", "Plain", "+model.inputs.pupil=[1]", says="model.inputs.pupil cannot reach"),
     refused("input of another size", "Behaviour", "+model.inputs.behavior=[1,2]", says="RuntimeError"),
     refused("no module", "no_module", says="builtins.str is no Module"),
-    refused("no such class method", "Plain.trained", says="has no class trained"),
+    refused("no such class method", "Plain.trained", says="has no class method trained"),
     refused("broken neuron", "BrokenNeuron", "objective.neuron=3", says="neuron 3 of session default answers"),
     refused("joint with a broken neuron", "BrokenNeuron", "objective.neuron=[1,3]", says="neuron 3 of session default"),
 ]
