@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openretina_cli.cli import ACTIONS, main
 from openretina_cli.completion import candidates, words_of
+from openretina_cli.main import ACTIONS, main
 
 Complete = Callable[..., list[str]]
 VERBS = ["optimize", "models", "render", "report", "validate"]

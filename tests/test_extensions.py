@@ -154,7 +154,7 @@ SWEEP = ["optimize", "-m", "neuron=0,1", "device=cpu", "output=minimal", "out=sw
 
 MANY = """
 import contextlib, io, json, os, sys
-from openretina_cli.cli import main
+from openretina_cli.main import main
 answers = []
 for words in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
@@ -268,6 +268,6 @@ def test_completion_lists_a_dropped_option(house: Path) -> None:
     done = python(
         house,
         "-c",
-        f"import os; os.environ.update({line}); from openretina_cli.cli import main; main(['-sc', 'query=bash'])",
+        f"import os; os.environ.update({line}); from openretina_cli.main import main; main(['-sc', 'query=bash'])",
     )
     assert "objective=mine" in done.stdout.split(), done.stderr

@@ -21,7 +21,7 @@ import pytest
 import torch
 from conftest import DATA
 
-from openretina_cli.cli import main
+from openretina_cli.main import main
 
 Given = Callable[[Path], None]
 """Puts what a mistake is made with into the working directory."""
@@ -659,7 +659,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     ],
 )
 def test_help_and_errors_do_not_wait_for_torch(command: str, tmp_path: Path) -> None:
-    script = "import sys; from openretina_cli.cli import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    script = "import sys; from openretina_cli.main import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
     words = [sys.executable, "-c", script, *shlex.split(command)]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import DATA
+from openretina_cli.hydra_app import optimize
+from openretina_cli.validate_verb import validate
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.composer import compose_settings
+from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
-from openretina_cli.hydra_app import optimize
 from openretina_cli.models.twin import Retina
 from openretina_cli.run.model import build_model
 from openretina_cli.run.problem import Plan
@@ -23,7 +24,6 @@ from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
 from openretina_cli.simulation.retina import LAG
-from openretina_cli.validate_verb import validate
 from openretina_cli.validation.bench import (
     Candidate,
     Validation,

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import FAILURE, RunFolder, Stamp, stamp_of
+from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.store.aside import aside
 from openretina_cli.store.files import read_json
 from openretina_cli.store.reader import read_failure
-from openretina_cli.sweep.template import Job
 
 PLACE = ".slurm"
 """The folder for records, scripts and logs of tasks, in the sweep's."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from openretina_cli.config.template import Job, register_resolvers
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.stopper import Step
 from openretina_cli.sweep.batch import batch_runner
 from openretina_cli.sweep.plan import Group
-from openretina_cli.sweep.template import Job, register_resolvers
 
 FORMAT = "%(asctime)s %(message)s"
 
