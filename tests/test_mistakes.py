@@ -278,7 +278,7 @@ SETTINGS = [
     mistake("no key", "optimize =5", "cannot read =5", "KEY=VALUE"),
     mistake("unknown flag", "optimize --fast", "--fast", "openretina optimize --help"),
     mistake("flags that exclude each other", "optimize -m --cfg job", "Only one of --run, --multirun, --cfg"),
-    mistake("unknown verb", "optimise neuron=3", "there is no verb optimise", "one of optimize, models, render"),
+    mistake("unknown verb", "optimise neuron=3", "there is no verb optimise", "optimize (did you mean that?)"),
     mistake("unknown model", "models nope", "there is no model nope", "one of ensemble_directory"),
     mistake("model without files", "models fetch ensemble_directory", "ensemble_directory has no published files"),
     mistake("fetch nothing", "models fetch", "takes one model, not 0", "openretina models fetch hoefling_2024"),

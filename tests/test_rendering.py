@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openretina_cli.render_verb import read_arguments, render
+from openretina_cli.verbs.render import read_arguments
+from openretina_cli.verbs.render import run as render
 
 from openretina_cli.artifacts.axis_tools import MINUS, Ticks
 from openretina_cli.artifacts.figure import KEPT_PAGES, Composer
@@ -478,6 +479,6 @@ def test_settings_are_read_as_hydra_reads_them(tmp_path: Path, monkeypatch: pyte
 
 
 def test_help_and_mistakes_do_not_wait_for_what_draws() -> None:
-    code = "import sys, openretina_cli.render_verb; print(sorted({'matplotlib', 'av', 'torch'} & set(sys.modules)))"
+    code = "import sys, openretina_cli.verbs.render; print(sorted({'matplotlib', 'av', 'torch'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

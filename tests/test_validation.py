@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import DATA
-from openretina_cli.hydra_app import optimize
-from openretina_cli.validate_verb import validate
+from openretina_cli.verbs.optimize import run as optimize
+from openretina_cli.verbs.validate import run as validate
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import compose_settings
