@@ -129,4 +129,5 @@ def test_any_line_is_split_into_words(line: str) -> None:
 
 @given(st.text(st.characters(), max_size=20))
 def test_verbs_complete_without_errors(word: str) -> None:
-    assert set(candidates(f"openretina {word}", VERBS, lambda verb: lambda before, word: ())) <= set(VERBS) or len(words_of(f"openretina {word}")) != 2
+    found = candidates(f"openretina {word}", VERBS, lambda verb: lambda before, word: ())
+    assert set(found) <= set(VERBS) or len(words_of(f"openretina {word}")) != 2

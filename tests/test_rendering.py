@@ -21,8 +21,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openretina_cli.verbs.render import read_arguments
-from openretina_cli.verbs.render import run as render
 
 from openretina_cli.artifacts.axis_tools import MINUS, Ticks
 from openretina_cli.artifacts.figure import KEPT_PAGES, Composer
@@ -33,6 +31,8 @@ from openretina_cli.artifacts.saved_run import read_view
 from openretina_cli.artifacts.tables import write_response, write_result, write_stimulus
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.verbs.render import read_arguments
+from openretina_cli.verbs.render import run as render
 
 PICTURES = Pictures(video=True, video_scale="symmetric", figure=("png",), dpi=50)
 FIGURE = Pictures(video=False, video_scale="symmetric", figure=("png",), dpi=50)

@@ -21,7 +21,6 @@ import pytest
 import torch
 from report_runs import ERROR, FINISHED, NAMES, RUNS
 
-from openretina_cli.verbs import report
 from openretina_cli.artifacts.axis_tools import WINDOW_COLOR
 from openretina_cli.artifacts.decomposition import decompose
 from openretina_cli.artifacts.tables import write_stimulus
@@ -34,6 +33,7 @@ from openretina_cli.report.stack import write_stack
 from openretina_cli.store.files import MAX_TEXT_BYTES, read_json, read_yaml
 from openretina_cli.store.finder import natural_key
 from openretina_cli.store.values import flatten
+from openretina_cli.verbs import report
 
 
 def rows_of(directory: Path) -> list[dict[str, str]]:

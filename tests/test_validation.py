@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import DATA
-from openretina_cli.verbs.optimize import run as optimize
-from openretina_cli.verbs.validate import run as validate
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import compose_settings
@@ -40,6 +38,8 @@ from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write
 from openretina_cli.validation.run_folders import of_simulation, read_results
 from openretina_cli.validation.stacks import measure
 from openretina_cli.validation.truth import Truth, TruthPart, check_twin, on_truth
+from openretina_cli.verbs.optimize import run as optimize
+from openretina_cli.verbs.validate import run as validate
 
 CPU = torch.device("cpu")
 DORSAL, VENTRAL = "simulated_dorsal", "simulated_ventral"

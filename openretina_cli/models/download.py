@@ -8,7 +8,6 @@ import queue
 import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import requests
 from openretina_cli.errors import DownloadError, ModelError, SettingError
 from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.published_files import check_published, largest_size
+from openretina_cli.store.aside import write_whole
 from openretina_cli.web_address import check_web_address
 
 CACHE_VARIABLE = "OPENRETINA_CACHE_DIRECTORY"
@@ -378,9 +378,7 @@ def _compare_with_record(folder: Path, file: str, digest: str) -> None:
     """
     record = folder / f"{file}.sha256"
     if not record.exists():
-        aside = folder / f".{record.name}.{uuid.uuid4().hex}"
-        aside.write_text(f"{digest}  {file}\n", encoding="ascii")
-        aside.replace(record)
+        write_whole(folder, {record.name: f"{digest}  {file}\n".encode("ascii")})
         return
     known = record.read_text(encoding="ascii", errors="replace")[: len(digest)]
     if known != digest:

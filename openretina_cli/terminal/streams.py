@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,11 @@ def replacing_streams() -> Iterator[None]:
 def write_text(text: str) -> None:
     """Writes lines of text to standard output, without anything that controls a terminal."""
     sys.stdout.write(printable(text))
+
+
+def output_handler() -> logging.Handler:
+    """A handler that writes log records to standard output."""
+    return logging.StreamHandler(sys.stdout)
 
 
 class _Lasting(io.FileIO):
