@@ -48,7 +48,8 @@ def _wants_help(argv: Sequence[str]) -> bool:
 
 def _verb_names() -> list[str]:
     """The verbs, one for each file in their folder."""
-    return sorted(path.stem for path in VERBS.glob("*.py") if not path.name.startswith("_"))
+    names = (path.stem for path in VERBS.glob("*.py"))
+    return sorted(name for name in names if name.isidentifier() and not name.startswith("_"))
 
 
 def _verb(name: str) -> ModuleType:

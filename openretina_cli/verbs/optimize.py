@@ -1,4 +1,4 @@
-"""Optimise a stimulus: one run, a sweep, or whatever else Hydra's flags ask for."""
+"""Optimise a stimulus, or many in a sweep; --help lists all settings."""
 
 from __future__ import annotations
 

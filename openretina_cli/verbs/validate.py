@@ -1,4 +1,4 @@
-"""Judge optimised stimuli by the simulated retina, whose truth is known, or by members held out."""
+"""Judge optimised stimuli by a simulated retina, or by ensemble members held out."""
 
 from __future__ import annotations
 
