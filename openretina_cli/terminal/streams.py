@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from openretina_cli.text import printable
+
+if TYPE_CHECKING:
+    import logging
 
 RAISING = ("strict", "surrogateescape")
 """Ways of streams to treat what their encoding cannot show: an error, or the bytes of a file name as they are."""
@@ -42,6 +44,8 @@ def write_text(text: str) -> None:
 
 def output_handler() -> logging.Handler:
     """A handler that writes log records to standard output."""
+    import logging  # which takes 6 ms, and help need not wait for it
+
     return logging.StreamHandler(sys.stdout)
 
 
