@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from openretina_cli.errors import SettingError
 
@@ -36,6 +36,8 @@ def spelt(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(spelt, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{spelt(item)}" for key, item in value.items()) + "}"
     return str(value)
 
 

@@ -8,39 +8,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import configure_log
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.composer import expand_homes, without_hydra
+from openretina_cli.config.compose import expand_homes
+from openretina_cli.config.composed import Composed, text_at, without_hydra
+from openretina_cli.config.job import current_folder, current_restored, make_current, set_up_job
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.run.currency import Currency
 from openretina_cli.sweep.failure import write_failure
-from openretina_cli.sweep.provenance import write_provenance
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
 
 
-def _set_output_directory(config: DictConfig, path: Path) -> None:
-    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-        config.hydra.runtime.output_dir = str(path)
-    HydraConfig.instance().set_config(config)
-
-
 @contextmanager
-def _job(config: DictConfig, folder: RunFolder, stage: Path) -> Iterator[None]:
+def _job(config: Composed, folder: RunFolder, stage: Path) -> Iterator[None]:
     """What Hydra sets up for a job: its own config, the run's log file, the provenance files."""
-    before = HydraConfig.instance().cfg
     handlers, level = list(logging.root.handlers), logging.root.level
     loud, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk is told by the files that matter
     try:
-        _set_output_directory(config, stage)  # the log is written aside like everything else
         with folder.explained(ArtifactError):
-            configure_log(config.hydra.job_logging, config.hydra.verbose)
-            _set_output_directory(config, folder.path)
-            write_provenance(config, stage)
+            set_up_job(config, stage, folder.path)
         logging.captureWarnings(True)
         yield
     finally:
@@ -51,7 +38,6 @@ def _job(config: DictConfig, folder: RunFolder, stage: Path) -> Iterator[None]:
         logging.raiseExceptions = loud
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
-        HydraConfig.instance().cfg = before
 
 
 def _currency() -> Currency:
@@ -70,10 +56,11 @@ def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
         OpenRetinaError: the folder holds a run of other settings, weights, classes or files, or the model, without
             which this cannot be told, cannot be had.
     """
-    result = folder.result
-    if result is None or settings.overwrite:
+    if settings.overwrite:
         return None
-    if reason := _currency().difference(result, settings):
+    result = folder.result
+    reason = folder.flaw if result is None else _currency().difference(result, settings)
+    if reason:
         raise SettingError(
             f"out={folder.path} holds a finished run of other settings or files: {reason}",
             repair="another out=, or overwrite=true",
@@ -81,15 +68,15 @@ def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
     return result
 
 
-def run_single(config: DictConfig) -> float:
+def run_single(config: Composed) -> float:
     """Make the run that composed settings ask for, unless it is finished; returns its final objective.
 
     Raises:
         OpenRetinaError: a mistake, or the run failed.
     """
-    HydraConfig.instance().set_config(config)  # so that ${hydra:...} resolves
+    make_current(config)
     settings = read_settings(without_hydra(config))
-    folder = RunFolder(Path(str(OmegaConf.select(config, "hydra.run.dir"))))
+    folder = RunFolder(Path(text_at(config, "hydra.run.dir")))
     folder.check()
     console = RunConsole(make_console())
     if (result := _finished(folder, settings)) is not None:
@@ -97,7 +84,7 @@ def run_single(config: DictConfig) -> float:
         _draw_missing(settings, folder)
         console.finish(folder.result or result, folder.path)
         return _value(result)
-    with console.live(), folder.stage() as stage, _job(config, folder, stage):
+    with console.live(), folder.stage() as stage, current_restored(), _job(config, folder, stage):
         from openretina_cli.pipeline import run  # torch, only where something is computed
 
         result = run(settings, folder, stage, console)
@@ -122,7 +109,7 @@ def _value(result: dict[str, Any]) -> float:
     return float(result["objective"]["final"])
 
 
-def sweep_job(config: DictConfig) -> float:
+def sweep_job(config: Composed) -> float:
     """One job of a sweep by one of Hydra's own launchers, which has made the folder already.
 
     A run that is finished is not made again; one whose settings, weights, classes or files changed is.
@@ -132,7 +119,7 @@ def sweep_job(config: DictConfig) -> float:
     """
     expand_homes(config)
     settings = read_settings(config)
-    folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
+    folder = RunFolder(current_folder())
     result = None if settings.overwrite else folder.result
     if result is not None and not _currency().difference(result, settings):
         _draw_missing(settings, folder)

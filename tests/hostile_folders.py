@@ -348,7 +348,7 @@ def faults(code: object, printed: str, errors: str, folder: Path) -> Iterator[st
 
 def tried(command: list[str], folder: Path) -> list[str]:
     """Run a command in this process, with its two streams in files, and return what went wrong."""
-    from openretina_cli.cli import main
+    from openretina_cli.main import main
 
     with (folder.parent / "out").open("w+b") as out, (folder.parent / "err").open("w+b") as err:
         for stream, file in ((1, out), (2, err)):

@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 from mutants import CheckpointMutants, written
 
-from openretina_cli.cli import main
 from openretina_cli.config.target import Option
 from openretina_cli.errors import OpenRetinaError
+from openretina_cli.main import main
 from openretina_cli.run.model import build_model
 
 SECONDS = 300

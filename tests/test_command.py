@@ -359,7 +359,7 @@ def test_a_run_does_not_wait_for_torchs_compiler(tmp_path: Path) -> None:
     # torch 2.4 imports sympy by itself, as it makes a parameter on the meta device
     compiler = ["torch._dynamo", *(["sympy"] if torch.__version__ >= (2, 13) else [])]
     program = (
-        "import sys; from openretina_cli.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from openretina_cli.main import main; code = main(sys.argv[1:]); "
         f"print(code, [name for name in {compiler} if name in sys.modules])"
     )
     arguments = ["optimize", *ONE_MEMBER, "neuron=1", f"out={tmp_path / 'run'}"]

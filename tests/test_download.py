@@ -24,8 +24,8 @@ from typing import Any
 import pooch
 import pytest
 
-from openretina_cli.cli import main
 from openretina_cli.errors import DownloadError, SettingError
+from openretina_cli.main import main
 from openretina_cli.models.download import (
     CACHE_VARIABLE,
     CHUNK_BYTES,

@@ -12,7 +12,7 @@ import pytest
 from conftest import DATA, Command
 from test_text import HOSTILE, controls
 
-from openretina_cli.cli import main
+from openretina_cli.main import main
 from openretina_cli.terminal.console import SafeConsole
 from openretina_cli.terminal.run import RunConsole
 

@@ -107,8 +107,23 @@ class Rectifier(Retina):
     def forward(self, stimulus, data_key=None):
         return torch.einsum("bcthw,nhw->btn", stimulus, self.weights).relu()
 """,
+    "verbs/census.py": '''"""Count the files of a folder."""
+import os
+from openretina_cli.completion import paths
+from openretina_cli.errors import SettingError
+from openretina_cli.terminal.streams import write_text
+
+def help_text(argv):
+    return "usage: openretina census DIR\\n"
+def complete(before, word):
+    return paths(word, folders_only=True)
+def run(argv):
+    if len(argv) != 1:
+        raise SettingError(f"census takes one folder, not {len(argv)}", repair="openretina census configs")
+    write_text(f"{len(os.listdir(argv[0]))} files\\n")
+''',
 }
-"""What is dropped into the package: an extension of each group."""
+"""What is dropped into the package: an extension of each group, and a verb."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +169,32 @@ SWEEP = ["optimize", "-m", "neuron=0,1", "device=cpu", "output=minimal", "out=sw
 
 MANY = """
 import contextlib, io, json, os, sys
-from openretina_cli.cli import main
+from openretina_cli.main import main
 answers = []
-for words in json.load(sys.stdin):
+for line, *words in json.load(sys.stdin):
+    os.environ.update(COMP_LINE=line, COMP_POINT=str(len(line)), COMP_TYPE="9")
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(words)
     answers.append([code, out.getvalue(), err.getvalue()])
 json.dump([answers, "torch" in sys.modules], sys.stdout)
 """
-"""Runs commands one after another in one process."""
+"""Runs commands one after another in one process, each after the line that a shell is to complete."""
+
+VERB = {
+    "verbs": ["--help"],
+    "verb help": ["census", "--help"],
+    "verb misspelt": ["cencus", "conf"],
+    "verb mistaken": ["census"],
+    "verb run": ["census", "empty"],
+}
+LINES = {
+    "openretina optimize objective=mi": "objective=mine",
+    "openretina cen": "census",
+    "openretina census conf": "configs/",
+}
+"""Lines to complete, each with a candidate for its last word."""
+COMPLETE = ["-sc", "query=bash"]
 
 
 @pytest.fixture(scope="module")
@@ -195,14 +226,15 @@ Answer = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def answers(house: Path) -> Mapping[str, Answer]:
-    """Help, and what a misspelt setting, an added one and one of another type are answered."""
-    commands = {"help": ["optimize", "--help"]}
+    """Help, candidates, and what a misspelt setting, an added one and one of another type are answered."""
+    (house / "empty").mkdir()
+    commands = {"help": ["optimize", "--help"], **VERB, **dict.fromkeys(LINES, COMPLETE)}
     for extension in EXTENSIONS:
         group, choice, prefix = extension.group, extension.choice, extension.prefix
         commands[f"{group} misspelt"] = ["optimize", choice, f"{prefix}siez=3"]
         commands[f"{group} added"] = ["optimize", choice, f"+{prefix}siez=3"]
         commands[f"{group} text"] = ["optimize", choice, f"{prefix}size=wide"]
-    done = python(house, "-c", MANY, input=json.dumps(list(commands.values())))
+    done = python(house, "-c", MANY, input=json.dumps([[line, *words] for line, words in commands.items()]))
     assert done.returncode == 0, done.stderr
     found, torch_was_imported = json.loads(done.stdout)
     assert not torch_was_imported
@@ -263,11 +295,25 @@ def test_every_dropped_option_has_its_say(house: Path, results: list[Mapping[str
         assert float(stimulus.abs().max()) == 0.5
 
 
-def test_completion_lists_a_dropped_option(house: Path) -> None:
-    line = {"COMP_LINE": "openretina optimize objective=mi", "COMP_POINT": "32", "COMP_TYPE": "9"}
-    done = python(
-        house,
-        "-c",
-        f"import os; os.environ.update({line}); from openretina_cli.cli import main; main(['-sc', 'query=bash'])",
-    )
-    assert "objective=mine" in done.stdout.split(), done.stderr
+@pytest.mark.parametrize("line", LINES)
+def test_completion_lists_a_dropped_option_and_a_dropped_verb(line: str, answers: Mapping[str, Answer]) -> None:
+    assert LINES[line] in answers[line][1].split()
+
+
+def test_a_dropped_verb_runs(answers: Mapping[str, Answer]) -> None:
+    assert answers["verb run"] == [0, "0 files\n", ""]
+    assert answers["verb help"] == [0, "usage: openretina census DIR\n", ""]
+
+
+def test_help_lists_a_dropped_verb_with_the_first_line_of_its_docstring(answers: Mapping[str, Answer]) -> None:
+    code, text, _ = answers["verbs"]
+    assert code == 0
+    assert re.search(r"^  openretina census +Count the files of a folder\.$", text, flags=re.MULTILINE)
+
+
+def test_a_mistake_about_a_dropped_verb_is_one_line(answers: Mapping[str, Answer]) -> None:
+    misspelt = "openretina: error: there is no verb cencus; expected census (did you mean that?), or one of census, "
+    mistaken = "openretina: error: census takes one folder, not 0. Try: openretina census configs\n"
+    code, _, error = answers["verb misspelt"]
+    assert (code, error.startswith(misspelt), error.count("\n")) == (2, True, 1)
+    assert answers["verb mistaken"] == [2, "", mistaken]

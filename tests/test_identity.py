@@ -20,11 +20,11 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from openretina_cli.cli import main
-from openretina_cli.composer import compose_settings
+from openretina_cli.config.compose import compose_settings
+from openretina_cli.config.folder_name import short
+from openretina_cli.main import main
 from openretina_cli.solver import Solved, solve
 from openretina_cli.store.identity import recorded_key
-from openretina_cli.sweep.folder_name import short
 
 MODULES = {
     "nets.py": """
@@ -234,7 +234,7 @@ def test_a_difference_is_named(
 def test_a_finished_run_is_recognised_without_torch(tmp_path: Path) -> None:
     run = ["optimize", "model.members=[0]", "stopper.max_iterations=0", "output=minimal", f"out={tmp_path}"]
     assert main(run) == 0
-    code = f"import sys; from openretina_cli.cli import main; sys.exit(main({run!r}) or 'torch' in sys.modules)"
+    code = f"import sys; from openretina_cli.main import main; sys.exit(main({run!r}) or 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "finished already" in done.stdout

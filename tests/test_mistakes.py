@@ -21,7 +21,7 @@ import pytest
 import torch
 from conftest import DATA
 
-from openretina_cli.cli import main
+from openretina_cli.main import main
 
 Given = Callable[[Path], None]
 """Puts what a mistake is made with into the working directory."""
@@ -278,7 +278,8 @@ SETTINGS = [
     mistake("no key", "optimize =5", "cannot read =5", "KEY=VALUE"),
     mistake("unknown flag", "optimize --fast", "--fast", "openretina optimize --help"),
     mistake("flags that exclude each other", "optimize -m --cfg job", "Only one of --run, --multirun, --cfg"),
-    mistake("unknown verb", "optimise neuron=3", "there is no verb optimise", "one of optimize, models, render"),
+    mistake("unknown verb", "optimise neuron=3", "there is no verb optimise",
+            "optimize (did you mean that?), or one of models, optimize, render"),
     mistake("unknown model", "models nope", "there is no model nope", "one of ensemble_directory"),
     mistake("model without files", "models fetch ensemble_directory", "ensemble_directory has no published files"),
     mistake("fetch nothing", "models fetch", "takes one model, not 0", "openretina models fetch hoefling_2024"),
@@ -659,7 +660,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     ],
 )
 def test_help_and_errors_do_not_wait_for_torch(command: str, tmp_path: Path) -> None:
-    script = "import sys; from openretina_cli.cli import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    script = "import sys; from openretina_cli.main import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
     words = [sys.executable, "-c", script, *shlex.split(command)]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

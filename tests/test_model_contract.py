@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from openretina_cli import IncreaseObjective, NormAndRange, OptimizationStopper, SliceMeanReducer, optimize_stimulus
 from openretina_cli.artifacts.tables import write_response
-from openretina_cli.composer import compose_settings
+from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ModelError, OpenRetinaError, SettingError
 from openretina_cli.models.axes import AxisReader

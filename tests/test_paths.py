@@ -14,9 +14,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from omegaconf import DictConfig
 
-from openretina_cli.cli import main
-from openretina_cli.composer import compose, read_arguments
-from openretina_cli.overrides import read_overrides
+from openretina_cli.config.compose import compose, read_arguments
+from openretina_cli.config.overrides import read_overrides
+from openretina_cli.main import main
 
 NAMES = [
     "epoch=3-step=9.ckpt",

@@ -15,7 +15,7 @@ from tiny_runs import optimize, result
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
-from openretina_cli.cli import main
+from openretina_cli.main import main
 
 NUMBERS = {"stimulus.pt", "history.csv", "response.csv", "result.json", "optimize.log", ".hydra"}
 DRAWN = ("output.video=true", "output.figure=[png]", "output.dpi=30")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import DATA
 
-from openretina_cli.composer import compose_settings
+from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts

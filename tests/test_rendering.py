@@ -31,7 +31,8 @@ from openretina_cli.artifacts.saved_run import read_view
 from openretina_cli.artifacts.tables import write_response, write_result, write_stimulus
 from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError, SettingError
-from openretina_cli.render_verb import read_arguments, render
+from openretina_cli.verbs.render import read_arguments
+from openretina_cli.verbs.render import run as render
 
 PICTURES = Pictures(video=True, video_scale="symmetric", figure=("png",), dpi=50)
 FIGURE = Pictures(video=False, video_scale="symmetric", figure=("png",), dpi=50)
@@ -478,6 +479,6 @@ def test_settings_are_read_as_hydra_reads_them(tmp_path: Path, monkeypatch: pyte
 
 
 def test_help_and_mistakes_do_not_wait_for_what_draws() -> None:
-    code = "import sys, openretina_cli.render_verb; print(sorted({'matplotlib', 'av', 'torch'} & set(sys.modules)))"
+    code = "import sys, openretina_cli.verbs.render; print(sorted({'matplotlib', 'av', 'torch'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

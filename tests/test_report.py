@@ -21,7 +21,6 @@ import pytest
 import torch
 from report_runs import ERROR, FINISHED, NAMES, RUNS
 
-from openretina_cli import report_verb
 from openretina_cli.artifacts.axis_tools import WINDOW_COLOR
 from openretina_cli.artifacts.decomposition import decompose
 from openretina_cli.artifacts.tables import write_stimulus
@@ -34,6 +33,7 @@ from openretina_cli.report.stack import write_stack
 from openretina_cli.store.files import MAX_TEXT_BYTES, read_json, read_yaml
 from openretina_cli.store.finder import natural_key
 from openretina_cli.store.values import flatten
+from openretina_cli.verbs import report
 
 
 def rows_of(directory: Path) -> list[dict[str, str]]:
@@ -276,7 +276,7 @@ def test_files_of_absurd_size_are_not_read(tmp_path: Path) -> None:
 
 
 def test_nothing_waits_for_torch() -> None:
-    code = "import sys; from openretina_cli.report_verb import report; import openretina_cli.report; "
+    code = "import sys; import openretina_cli.verbs.report, openretina_cli.report; "
     code += "print(sorted({'torch', 'matplotlib', 'av', 'hydra'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
@@ -289,7 +289,7 @@ def test_the_verb_writes_reports_and_names_them(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(finished, tmp_path / "sweep")
-    report_verb.report([str(tmp_path / "sweep"), str(tmp_path / "sweep" / "neuron=2")])
+    report.run([str(tmp_path / "sweep"), str(tmp_path / "sweep" / "neuron=2")])
     printed = "".join(capsys.readouterr().out.split())
     for path in ("sweep/index.html", "sweep/summary.csv", "sweep/stimuli.npz", "sweep/neuron=2/index.html"):
         assert f"{tmp_path}/{path}" in printed
@@ -309,14 +309,14 @@ def test_the_verb_writes_reports_and_names_them(
 def test_mistakes_are_one_line(words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingError, match=re.escape(message)) as raised:
-        report_verb.report(words)
+        report.run(words)
     assert "\n" not in str(raised.value)
 
 
 def test_a_folder_that_cannot_be_written_is_named(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(SettingError, match="cannot be written"):
-        report_verb.report([str(sweep)])
+        report.run([str(sweep)])
 
 
 # --- what is embedded in the page ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import torch
 from real_parts import missing
 from slurm_cluster import Slurm, missing_programs, slurm_cluster, wait_until
 
-from openretina_cli.cli import main
+from openretina_cli.main import main
 
 SMALL = ["model.members=[0]", "output=minimal", "stopper.max_iterations=2", "device=cpu"]
 LAUNCHER = [

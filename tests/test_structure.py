@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 1,
     "web_address": 2,
     "checks": 2,
+    "shortage": 2,
     "config": 3,
     "store": 2,
     "models": 3,
@@ -38,20 +39,11 @@ FLOORS = {
     "validation": 6,
     "report": 6,
     "sweep": 7,
-    "help_text": 8,
-    "shortage": 8,
-    "hydra_errors": 8,
-    "overrides": 8,
-    "composer": 8,
+    "completion": 4,
     "single_run": 8,
-    "hydra_app": 8,
-    "models_verb": 8,
-    "validate_verb": 8,
-    "render_verb": 8,
-    "report_verb": 8,
-    "completion": 8,
-    "cli": 9,
-    "__main__": 10,
+    "verbs": 9,
+    "main": 10,
+    "__main__": 11,
 }
 """The floor of every room; a room may import from lower floors only."""
 
@@ -62,43 +54,23 @@ NEIGHBOURS = {
     ("pipeline", "result"),
     ("pipeline", "solver"),
     ("validation", "run"),
-    ("composer", "overrides"),
-    ("hydra_app", "overrides"),
-    ("hydra_errors", "overrides"),
-    ("single_run", "composer"),
-    ("hydra_app", "composer"),
-    ("hydra_app", "single_run"),
-    ("validate_verb", "composer"),
-    ("validate_verb", "help_text"),
-    ("completion", "composer"),
-    ("completion", "models_verb"),
-    ("completion", "render_verb"),
-    ("models_verb", "composer"),
-    ("models_verb", "help_text"),
 }
 """Arrows on one floor that are meant."""
 
 WITHOUT_TORCH = [
     "checks",
-    "cli",
     "completion",
-    "composer",
     "config",
     "drawing",
     "errors",
-    "help_text",
-    "hydra_app",
-    "hydra_errors",
-    "models_verb",
-    "overrides",
-    "render_verb",
+    "main",
     "report",
-    "report_verb",
+    "shortage",
     "single_run",
     "store",
     "terminal",
     "text",
-    "validate_verb",
+    "verbs",
 ]
 """What answers help and mistakes."""
 
@@ -109,6 +81,17 @@ def room(path: Path) -> str:
 
 def _is_type_checking(node: ast.If) -> bool:
     return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def every_import(path: Path) -> list[str]:
+    """The modules that a file imports, those for the type checker too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+    return found
 
 
 def imports(path: Path) -> list[str]:
@@ -146,15 +129,50 @@ def test_imports_point_down(path: Path) -> None:
         assert FLOORS[parts[1]] < FLOORS[here] or (here, parts[1]) in NEIGHBOURS, f"{here} imports {module}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_terminal_prints(path: Path) -> None:
-    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+def nodes(path: Path) -> list[ast.AST]:
+    return [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
 
 
-def test_only_the_terminal_imports_rich() -> None:
-    users = {room(path) for path in FILES for module in imports(path) if module.split(".")[0] == "rich"}
-    assert users == {"terminal"}
+def _names_a_stream(node: ast.AST) -> bool:
+    """Whether a node is `print`, or names standard output or error as in `sys.stdout`."""
+    if isinstance(node, ast.Name):
+        return node.id == "print"
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "sys" and any(alias.name in STREAMS for alias in node.names)
+    is_of_sys = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys"
+    return is_of_sys and node.attr in STREAMS
+
+
+STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
+
+
+def test_only_the_terminal_and_main_write_to_a_stream() -> None:
+    users = {room(path) for path in FILES for node in nodes(path) if _names_a_stream(node)}
+    assert users == {"terminal", "main"}
+
+
+def _renames(node: ast.AST) -> bool:
+    """Whether a node renames a file: `os.replace`, `Path.rename` and their like; `str.replace` takes two arguments."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    if isinstance(node.func.value, ast.Name) and node.func.value.id in ("os", "shutil"):
+        return node.func.attr in ("replace", "rename", "renames", "move")
+    return node.func.attr == "rename" or (node.func.attr == "replace" and len(node.args) == 1 and not node.keywords)
+
+
+def test_only_the_store_renames_files() -> None:
+    users = {room(path) for path in FILES for node in nodes(path) if _renames(node)}
+    assert users == {"store"}
+
+
+ONLY = {"rich": {"terminal"}, "hydra": {"config"}, "omegaconf": {"config"}}
+"""Libraries, each with the rooms that may import it."""
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_a_library_is_imported_by_its_room_only(library: str) -> None:
+    users = {room(path) for path in FILES for module in every_import(path) if module.split(".")[0] == library}
+    assert users == ONLY[library]
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
@@ -171,8 +189,9 @@ READERS = {"read_text", "read_bytes", "load", "loads", "safe_load", "fromfile", 
 MAY_READ = {
     "config/signature.py",  # the source of the package
     "config/target.py",  # the YAML of the package
-    "help_text.py",  # the YAML of the package, and of the user's config folder
-    "models_verb.py",  # likewise
+    "config/help.py",  # the YAML of the package, and of the user's config folder
+    "verbs/models.py",  # likewise
+    "main.py",  # the docstrings of verbs, in the source of the package
     "stimulus/files.py",  # the file that the user's stimulus.file names
     "report/page.py",  # parts of the page, which come with the package
     "simulation/training.py",  # what the same process has written
@@ -189,17 +208,33 @@ def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
     assert not [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in READERS]
 
 
-OPTIONS = [
-    path for room_ in ("objective", "constraint", "gradient", "stimulus") for path in (PACKAGE / room_).glob("*.py")
-]
+SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "verbs")
+OPTIONS = [path for name in SIBLINGS for path in (PACKAGE / name).glob("*.py")]
 SHARED = ("base", "cells", "files")
 """Files of an option's room that its options may import."""
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_an_option_imports_no_other_option(path: Path) -> None:
+def test_an_option_or_verb_imports_no_other(path: Path) -> None:
     own = f"openretina_cli.{room(path)}."
     assert not [name for name in imports(path) if name.startswith(own) and name.removeprefix(own) not in SHARED]
+
+
+VERBS = [path for path in (PACKAGE / "verbs").glob("*.py") if path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
+def test_a_verb_says_in_one_line_what_it_does_and_has_help_completion_and_a_run(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    line = (ast.get_docstring(tree) or "").partition("\n")[0]
+    assert 10 < len(line) <= 80, "openretina --help shows it beside the verb"
+    functions = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    wanted = {"help_text": ["argv"], "run": ["argv"], "complete": ["before", "word"]}
+    assert {name: functions.get(name) for name in wanted} == wanted
 
 
 ROOMS = ("objective", "reducer", "constraint", "gradient", "penalty", "stopper", "stimulus")

@@ -21,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from openretina_cli.cli import main
-from openretina_cli.composer import compose, read_arguments, without_hydra
+from openretina_cli.config.compose import compose, read_arguments, without_hydra
+from openretina_cli.config.expand import Cells, expand, spelled_out
+from openretina_cli.config.folder_name import short
 from openretina_cli.config.settings import read_settings
+from openretina_cli.config.template import Template, shared_part
 from openretina_cli.errors import SettingError
-from openretina_cli.sweep.expand import Cells, expand, spelled_out
-from openretina_cli.sweep.folder_name import short
-from openretina_cli.sweep.template import Template, shared_part
+from openretina_cli.main import main
 
 CHEAP = ("model.members=[0]", "stopper.max_iterations=2", "output=minimal", "device=cpu")
 CELLS = Cells({"dorsal": 3, "ventral": 2}, "ventral")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from openretina_cli.cli import main
-from openretina_cli.sweep.uninterrupted import uninterrupted
+from openretina_cli.config.uninterrupted import uninterrupted
+from openretina_cli.main import main
 
 NEURONS = 100
 # Other moments in every session of tests, so early that a machine that stalls for seconds does not finish meanwhile.

@@ -21,8 +21,8 @@ from rich.table import Table
 from openretina_cli.artifacts.figure import Composer
 from openretina_cli.artifacts.tables import write_response, write_result
 from openretina_cli.artifacts.view import RunView
-from openretina_cli.cli import main
 from openretina_cli.errors import RunError, SettingError
+from openretina_cli.main import main
 from openretina_cli.report.run import Run, Setup
 from openretina_cli.report.summary import summary_csv
 from openretina_cli.terminal.console import SafeConsole, print_error

@@ -12,10 +12,9 @@ import torch
 from conftest import DATA
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.composer import compose_settings
+from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
-from openretina_cli.hydra_app import optimize
 from openretina_cli.models.twin import Retina
 from openretina_cli.run.model import build_model
 from openretina_cli.run.problem import Plan
@@ -23,7 +22,6 @@ from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
 from openretina_cli.simulation.retina import LAG
-from openretina_cli.validate_verb import validate
 from openretina_cli.validation.bench import (
     Candidate,
     Validation,
@@ -40,6 +38,8 @@ from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write
 from openretina_cli.validation.run_folders import of_simulation, read_results
 from openretina_cli.validation.stacks import measure
 from openretina_cli.validation.truth import Truth, TruthPart, check_twin, on_truth
+from openretina_cli.verbs.optimize import run as optimize
+from openretina_cli.verbs.validate import run as validate
 
 CPU = torch.device("cpu")
 DORSAL, VENTRAL = "simulated_dorsal", "simulated_ventral"

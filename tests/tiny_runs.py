@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from openretina_cli.cli import main
+from openretina_cli.main import main
 
 TINY = (
     *("model=torch_module", "model.module._target_=tiny_runs.Tiny", "model.channels=[grey]"),

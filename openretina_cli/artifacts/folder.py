@@ -13,6 +13,7 @@ from openretina_cli.store.aside import aside, is_written_by_another, locked, mov
 from openretina_cli.store.identity import is_of_later_version
 from openretina_cli.store.names import FAILURE, PICTURES, RESULT
 from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import SHOWN
 
 Stamp = tuple[int, int]
 """Which file a result is: its inode and the time of its last change, in ns."""
@@ -61,6 +62,19 @@ class RunFolder:
         return result if isinstance(identity, dict) and identity.get("settings") == settings_key else None
 
     @property
+    def flaw(self) -> str:
+        """Why the result in the folder cannot be shown; empty where there is none, or where no part can be read."""
+        try:
+            found = read_result(self.path)
+        except ArtifactError:
+            return ""
+        try:
+            found.need(*SHOWN)
+        except ArtifactError as error:
+            return error.problem
+        return ""
+
+    @property
     def stamp(self) -> Stamp | None:
         """What tells one result in this folder from a later one; None where there is none."""
         return stamp_of(self.path / RESULT)
@@ -73,6 +87,8 @@ class RunFolder:
         Raises:
             SettingError: the place is taken by a file, leads nowhere, or cannot be written.
         """
+        with self.explained(SettingError), suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(self.path)  # raises for a name that no file can have
         with self.explained(SettingError):
             taken = next(parent for parent in (self.path, *self.path.parents) if os.path.lexists(parent))
         where = f"out={self.path} " + ("" if taken == self.path else f"cannot be made, as {taken} ")

@@ -218,3 +218,13 @@ def read_settings(config: DictConfig, like: Settings | None = None) -> Settings:
         for group in GROUPS
     }
     return Settings(**vars(top), **options, key=settings_key(node), values=node)
+
+
+def settings_of_values(values: Mapping[str, Any]) -> Settings:
+    """Check plain values, such as the settings that a result states, and return them as typed settings.
+
+    Raises:
+        SettingError: a setting is misspelt, missing or of the wrong type, or a plain one out of range.
+        Exception: an error of OmegaConf's about a value that no setting can have.
+    """
+    return read_settings(OmegaConf.create(dict(values)))

@@ -87,8 +87,8 @@ class _Trial:
 
         The gradient is taken with `backward`, as a checkpointed module refuses `torch.autograd.grad`.
         """
-        stimulus = probe_stimulus(self._retina.facts, self._frames, self._device)
         try:
+            stimulus = probe_stimulus(self._retina.facts, self._frames, self._device)
             with torch.autograd.graph.saved_tensors_hooks(self.scale.pack, self.scale.unpack):
                 response = self._retina(stimulus, data_key=self._session)
             self._check_shape(tuple(response.shape))

@@ -14,7 +14,7 @@ from openretina_cli.report.pictures import Pictures, look_at
 from openretina_cli.report.run import Run, read_run
 from openretina_cli.report.stack import write_stack
 from openretina_cli.report.summary import summary_csv
-from openretina_cli.store.aside import aside
+from openretina_cli.store.aside import aside, move_files
 from openretina_cli.store.finder import find_runs
 
 
@@ -64,8 +64,7 @@ def write_report(directory: Path, on_run: Callable[[int, int], None] | None = No
             (place / SUMMARY).write_bytes(summary_csv(runs).encode("utf-8"))
             title = os.fsencode(directory.resolve().name).decode("utf-8", "replace")
             (place / PAGE).write_bytes(page_html(title, runs, pictures, places == [directory]).encode("utf-8"))
-            for name in (SUMMARY, STIMULI, PAGE):
-                os.replace(place / name, directory / name)
+            move_files(place, directory, (SUMMARY, STIMULI, PAGE))
     except OSError as error:
         raise ArtifactError(
             f"{directory} cannot be written: {error.strerror or error}", repair="a disk with more room"

@@ -28,7 +28,7 @@ from openretina_cli.terminal.progress import Bar
 from openretina_cli.terminal.tables import columns_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from openretina_cli.terminal.tables import Table
 
 SEEDS = (0, 1000, 2000, 3000, 4000)
 """Those of the published ensemble."""

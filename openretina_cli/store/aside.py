@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -65,8 +65,22 @@ def write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
     with aside(folder, next(iter(files), "")) as place:
         for name, content in files.items():
             (place / name).write_bytes(content)
-        for name in files:
-            os.replace(place / name, folder / name)
+        move_files(place, folder, files)
+
+
+def move_files(place: Path, folder: Path, names: Iterable[str]) -> None:
+    """Move files into a folder on the same disk, one after another; each replaces the file of its name.
+
+    Args:
+        place: the folder that holds the files.
+        folder: the folder, which must exist.
+        names: the files, in the order in which they appear.
+
+    Raises:
+        OSError: the operating system refuses.
+    """
+    for name in names:
+        os.replace(place / name, folder / name)
 
 
 def move_folder(place: Path, folder: Path, last: str) -> None:

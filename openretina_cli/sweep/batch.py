@@ -17,7 +17,9 @@ from openretina_cli.artifacts.folder import RunFolder, Stamp
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
+from openretina_cli.config.provenance import write_provenance
 from openretina_cli.config.settings import Settings
+from openretina_cli.config.template import Job
 from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
 from openretina_cli.pipeline import tell, write_numbers
@@ -26,8 +28,6 @@ from openretina_cli.sweep.area import Area, area
 from openretina_cli.sweep.failure import Failures, write_failure
 from openretina_cli.sweep.job_log import JobLog, collected
 from openretina_cli.sweep.plan import Group
-from openretina_cli.sweep.provenance import write_provenance
-from openretina_cli.sweep.template import Job
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk after which no run can be written."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from openretina_cli.config.composed import Composed, plain
 
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
 """Hydra's default."""
@@ -49,9 +49,9 @@ class JobLog(logging.Handler):
 
 
 @contextmanager
-def collected(job_logging: DictConfig | None) -> Iterator[JobLog]:
+def collected(job_logging: Composed | None) -> Iterator[JobLog]:
     """Collect what is logged in the block, at the level that Hydra's `job_logging` asks for; nothing goes elsewhere."""
-    asked: Any = {} if job_logging is None else OmegaConf.to_container(job_logging, resolve=False)
+    asked: Any = {} if job_logging is None else plain(job_logging, resolve=False)
     root, handler = logging.getLogger(), JobLog()
     handlers, level = list(root.handlers), root.level
     root.handlers[:] = [handler]

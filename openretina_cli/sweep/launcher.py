@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from openretina_cli.checks import positive, require
+from openretina_cli.config.composed import Composed, plain
 from openretina_cli.config.target import build, read_option
 
 OURS = ("array", "error", "job_name", "open_mode", "output", "wait")
@@ -64,18 +63,18 @@ Launcher = Batched | Slurm
 """A launcher of this project's own; any other is Hydra's."""
 
 
-def own_launcher(config: DictConfig) -> str | None:
+def own_launcher(config: Composed) -> str | None:
     """The name of the launcher in composed settings, if it is one of this project's own."""
     module, _, name = str(config.hydra.launcher.get("_target_")).rpartition(".")
     return name.lower() if module == __name__ else None
 
 
-def launcher_of(config: DictConfig) -> Launcher:
+def launcher_of(config: Composed) -> Launcher:
     """The settings of the launcher, which is one of this project's own.
 
     Raises:
         SettingError: a setting of it is wrong.
     """
-    node = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    node = plain(config.hydra.launcher, resolve=True)
     option = read_option("hydra/launcher", node, "hydra.launcher.")
     return build(option, object, {})  # type: ignore[return-value]  # as `own_launcher` says

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.folder_name import folded
+from openretina_cli.config.template import Job
 from openretina_cli.errors import SettingError
 from openretina_cli.store.digest import digest_of_text
 from openretina_cli.store.identity import recorded_key, shapes_numbers
 from openretina_cli.store.names import RESULT
 from openretina_cli.store.reader import read_overrides
-from openretina_cli.sweep.folder_name import folded
-from openretina_cli.sweep.template import Job
 
 
 def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job], Path]) -> list[Job]:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from omegaconf import DictConfig
-
+from openretina_cli.config.composed import Composed
+from openretina_cli.config.expand import VARIED, Request
+from openretina_cli.config.folder_name import telling_keys
 from openretina_cli.config.settings import Settings, check_varied
+from openretina_cli.config.template import Job, Template, shared_part
 from openretina_cli.errors import SettingError
-from openretina_cli.sweep.expand import VARIED, Request
-from openretina_cli.sweep.folder_name import telling_keys
 from openretina_cli.sweep.placement import placed_jobs
-from openretina_cli.sweep.template import Job, Template, shared_part
 
-Compose = Callable[[Sequence[str]], DictConfig]
+Compose = Callable[[Sequence[str]], Composed]
 """Composes overrides into settings, Hydra's own among them."""
 
 
@@ -122,7 +121,7 @@ def plan_sweep(requests: Sequence[Request], compose: Compose) -> Sweep:
 
     Raises:
         SettingError: a setting is wrong, or two runs would go into one folder.
-        Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
+        Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
     _check_varied(requests)
     plans = _Plans(requests, compose)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.template import Job
 from openretina_cli.run.currency import Currency
 from openretina_cli.sweep.plan import Group, Sweep
-from openretina_cli.sweep.template import Job
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
-
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.composed import Composed, yaml_text
+from openretina_cli.config.expand import Cells, expand
+from openretina_cli.config.job import current_restored
+from openretina_cli.config.overrides import Override
+from openretina_cli.config.template import Template
 from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.report import ReportFiles, write_report
 from openretina_cli.run.currency import Currency
 from openretina_cli.store.aside import refuse_links, write_whole
 from openretina_cli.sweep import slurm
-from openretina_cli.sweep.expand import Cells, expand
 from openretina_cli.sweep.failure import Failures
 from openretina_cli.sweep.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
 from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
 from openretina_cli.sweep.resume import Progress, standing
 from openretina_cli.sweep.slurm_submit import check_programs
-from openretina_cli.sweep.template import Template
 
 if TYPE_CHECKING:  # torch, only where something is computed
     from openretina_cli.config.settings import Settings
@@ -86,7 +84,7 @@ class SweepRun:
         Raises:
             OpenRetinaError: a mistake, found before anything is made; or runs failed.
         """
-        with _hydra_config_restored():
+        with current_restored():
             sweep = plan_sweep(expand(self._overrides, self.cells), self._compose)
             launcher = launcher_of(sweep.groups[0].template.config)
             _check_places(sweep)
@@ -155,7 +153,7 @@ class SweepRun:
         return runner.failures
 
 
-def is_ours(config: DictConfig) -> bool:
+def is_ours(config: Composed) -> bool:
     """Whether a sweep with these settings is made by us, and not by Hydra."""
     return own_launcher(config) is not None and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
 
@@ -172,16 +170,7 @@ def _check_places(sweep: Sweep) -> None:
 
 
 def _write_multirun(sweep: Sweep) -> None:
-    content = OmegaConf.to_yaml(sweep.groups[0].template.config)
+    content = yaml_text(sweep.groups[0].template.config)
     with RunFolder(sweep.directory).explained(ArtifactError):
         sweep.directory.mkdir(parents=True, exist_ok=True)
         write_whole(sweep.directory, {MULTIRUN: content.encode("utf-8", "backslashreplace")})
-
-
-@contextmanager
-def _hydra_config_restored() -> Iterator[None]:
-    before = HydraConfig.instance().cfg
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before

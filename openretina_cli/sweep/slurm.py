@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.template import Job
 from openretina_cli.errors import RunError, SettingError
 from openretina_cli.run.currency import Currency
 from openretina_cli.sweep import slurm_queue
@@ -25,7 +26,6 @@ from openretina_cli.sweep.slurm_queue import State, Task
 from openretina_cli.sweep.slurm_record import PLACE, Record, failure_stamp, read_records
 from openretina_cli.sweep.slurm_submit import submit, writable
 from openretina_cli.sweep.slurm_watch import Awaited, Watch
-from openretina_cli.sweep.template import Job
 
 if TYPE_CHECKING:  # torch
     from openretina_cli.sweep.batch import SweepReporter

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import RunFolder, Stamp, stamp_of
+from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, RunError
-from openretina_cli.store.aside import aside
+from openretina_cli.store.aside import aside, move_files
 from openretina_cli.store.files import read_json
 from openretina_cli.store.names import FAILURE
 from openretina_cli.store.reader import read_failure
-from openretina_cli.sweep.template import Job
 
 PLACE = ".slurm"
 """The folder for records, scripts and logs of tasks, in the sweep's."""
@@ -101,11 +101,12 @@ def write_record(record: Record, directory: Path) -> Path:
         OSError: it cannot be written.
     """
     path = directory / PLACE / f"{record.name}.json"
-    with aside(path.parent, path.name) as place, (place / path.name).open("w", encoding="utf-8") as file:
-        json.dump([[asdict(claimed) for claimed in claims] for claims in record.tasks], file)
-        file.flush()
-        os.fsync(file.fileno())
-        os.replace(file.name, path)
+    with aside(path.parent, path.name) as place:
+        with (place / path.name).open("w", encoding="utf-8") as file:
+            json.dump([[asdict(claimed) for claimed in claims] for claims in record.tasks], file)
+            file.flush()
+            os.fsync(file.fileno())
+        move_files(place, path.parent, [path.name])
     return path
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from openretina_cli.config.template import Job, register_resolvers
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.stopper import Step
 from openretina_cli.sweep.batch import batch_runner
 from openretina_cli.sweep.plan import Group
-from openretina_cli.sweep.template import Job, register_resolvers
+from openretina_cli.terminal.streams import output_handler
 
 FORMAT = "%(asctime)s %(message)s"
 
@@ -45,7 +46,7 @@ class TaskLog:
     def __init__(self, total: int) -> None:
         # a logger of its own: the others belong to the runs, whose logs go into their folders
         self._log = logging.Logger("task")
-        handler = logging.StreamHandler(sys.stdout)
+        handler = output_handler()
         handler.setFormatter(logging.Formatter(FORMAT))
         self._log.addHandler(handler)
         self._total, self._count = total, 0

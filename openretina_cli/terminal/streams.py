@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from openretina_cli.text import printable
+
+if TYPE_CHECKING:
+    import logging
 
 RAISING = ("strict", "surrogateescape")
 """Ways of streams to treat what their encoding cannot show: an error, or the bytes of a file name as they are."""
@@ -37,6 +40,13 @@ def replacing_streams() -> Iterator[None]:
 def write_text(text: str) -> None:
     """Writes lines of text to standard output, without anything that controls a terminal."""
     sys.stdout.write(printable(text))
+
+
+def output_handler() -> logging.Handler:
+    """A handler that writes log records to standard output."""
+    import logging  # which takes 6 ms, and help need not wait for it
+
+    return logging.StreamHandler(sys.stdout)
 
 
 class _Lasting(io.FileIO):

@@ -16,11 +16,11 @@ from openretina_cli.terminal.tables import facts_table
 from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
+    from openretina_cli.config.template import Job
     from openretina_cli.models.facts import ModelFacts
     from openretina_cli.report import ReportFiles
     from openretina_cli.stopper import Step
     from openretina_cli.sweep.resume import Progress as Standing
-    from openretina_cli.sweep.template import Job
 
 LINES = 10
 """Plain lines about the progress of one sweep."""

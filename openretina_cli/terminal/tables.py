@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.table import Table
+from rich.table import Table as Table  # the tables that the functions here return
 from rich.text import Text
 
 from openretina_cli.text import one_line

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
-from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.config.settings import Settings, settings_of_values
 from openretina_cli.config.target import TARGET, packaged_targets
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.member_files import member_files
@@ -119,7 +118,7 @@ def read_settings_of(result: Result) -> Settings:
     _check_plain(result.settings, folder)
     try:
         # where the run went is none of its problem, and may have been made of the time or of Hydra's own settings
-        settings = read_settings(OmegaConf.create({**result.settings, "out": "out"}))
+        settings = settings_of_values({**result.settings, "out": "out"})
     except SettingError as error:
         raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
     except Exception as error:  # OmegaConf raises many kinds for values that are no settings

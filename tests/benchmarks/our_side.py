@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from problem import CHECKPOINT, FRAMES, Run, runs, swept
 from side import serve
 
-from openretina_cli.composer import compose, compose_settings, read_arguments, read_overrides
+from openretina_cli.config.compose import compose, compose_settings, read_arguments, read_overrides
+from openretina_cli.config.expand import expand
 from openretina_cli.config.settings import Settings
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.models.twin import EnsembleModel
@@ -25,7 +26,6 @@ from openretina_cli.run.acceleration import accelerate
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.workbench import Workbench
 from openretina_cli.sweep.batch import batch_runner
-from openretina_cli.sweep.expand import expand
 from openretina_cli.sweep.plan import plan_sweep
 
 OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=168")

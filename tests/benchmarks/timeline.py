@@ -20,7 +20,7 @@ from typing import Any  # noqa: E402
 
 PACKAGES = ("torch", "torch._dynamo", "numpy", "hydra", "omegaconf", "rich", "matplotlib", "av", "openretina_cli")
 PARTS = {
-    ("openretina_cli.composer", "compose"): "compose the settings",
+    ("openretina_cli.config.compose", "compose"): "compose the settings",
     ("openretina_cli.config.settings", "read_settings"): "check the settings",
     ("openretina_cli.run.model", "build_model"): "load the model",
     ("openretina_cli.models.probe", "probe"): "try the model",
@@ -103,13 +103,13 @@ def main() -> None:
     """Run the command, then write the timeline down."""
     timeline = Timeline()
     watch_imports(timeline)
-    from openretina_cli.cli import main as openretina
+    from openretina_cli.main import main as openretina
 
     code = openretina(sys.argv[1:])
     timeline.switch("end python")
     Path(os.environ["TIMELINE"]).write_text(json.dumps(timeline.seconds))
     sys.stdout.flush()
-    os._exit(code)  # as `openretina_cli.cli.command` ends
+    os._exit(code)  # as `openretina_cli.main.command` ends
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from openretina_cli.config.composed import without_hydra
+from openretina_cli.config.expand import VARIED, Request
+from openretina_cli.config.folder_name import short
 from openretina_cli.config.settings import Settings, plain_settings, read_settings
+from openretina_cli.config.uninterrupted import uninterrupted
 from openretina_cli.store.identity import settings_key
-from openretina_cli.sweep.expand import VARIED, Request
-from openretina_cli.sweep.folder_name import short
-from openretina_cli.sweep.uninterrupted import uninterrupted
 
 LOCKS = ["struct", "readonly"]
 """What keeps composed settings from being changed."""
@@ -73,8 +74,7 @@ class Template:
     ) -> None:
         register_resolvers()
         self.config = config
-        bare = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        assert isinstance(bare, DictConfig)  # noqa: S101  # what masked_copy returns, for the type checker
+        bare = without_hydra(config)
         self._bare = bare
         if moment is not None:
             OmegaConf.copy_cache(moment.config, config)

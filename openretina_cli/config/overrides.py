@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override as Override  # for other rooms
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 from openretina_cli.checks import spelt
@@ -137,7 +138,7 @@ def read_overrides(texts: Sequence[str], sweeps: bool) -> list[Override]:
 
     Raises:
         SettingError: one is wrong.
-        Exception: an error of Hydra's, which `hydra_errors.explain` puts into a sentence.
+        Exception: an error of Hydra's, which `config.errors.explain` puts into a sentence.
     """
     _check_encoding(texts)
     _check_blanks(texts)

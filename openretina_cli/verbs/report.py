@@ -1,16 +1,19 @@
-"""The verb `report`: what came out of many runs, put together anew from their folders."""
+"""Put together a page, a table and all stimuli of the runs in a folder."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from openretina_cli.completion import paths
+from openretina_cli.config.paths import expand_word
 from openretina_cli.errors import SettingError
 from openretina_cli.report import ReportFiles, write_report
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 
+WRITES_FILES = True
 HELP = """\
 usage: openretina report DIR [DIR ...]
 
@@ -29,6 +32,18 @@ Written into each folder, anew:
 
 Runs that failed are listed with their error, and broken folders as unreadable.
 """
+
+
+def help_text(argv: Sequence[str]) -> str:
+    """The arguments, with examples."""
+    del argv
+    return HELP
+
+
+def complete(before: Sequence[str], word: str) -> Iterator[str]:
+    """Folders."""
+    del before
+    return paths(word, folders_only=True)
 
 
 def _check(words: Sequence[str]) -> list[Path]:
@@ -51,14 +66,14 @@ def _print_files(files: ReportFiles, console: SafeConsole) -> None:
         console.print(str(path), overflow="fold")
 
 
-def report(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> None:
     """Run `openretina report` with its arguments.
 
     Raises:
         OpenRetinaError: a folder is not there, holds no run, or cannot be written.
     """
     console = make_console()
-    for folder in _check(argv):
+    for folder in _check([expand_word(word) for word in argv]):
         with Bar(console, f"reading {folder.name or folder}") as bar, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy warns of numbers that overflow
             files = write_report(folder, bar.move)

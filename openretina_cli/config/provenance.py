@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import OmegaConfDumper
 
-from openretina_cli.sweep.uninterrupted import uninterrupted
+from openretina_cli.config.uninterrupted import uninterrupted
 
 DUMPER: Any = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
 """libyaml's, ten times as fast as the one in Python, which stands in where libyaml is missing."""

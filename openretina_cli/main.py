@@ -1,4 +1,4 @@
-"""The command `openretina`: verbs, help, one-line errors, exit codes. Help and errors do not wait for torch."""
+"""The command `openretina`: finds its verbs, and keeps exit codes, one line per error, streams and signals."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import atexit
 import errno
 import io
 import os
-import shutil
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from importlib import import_module
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
-from openretina_cli.config.location import config_directory
-from openretina_cli.config.paths import expand_home, expand_word
-from openretina_cli.errors import OpenRetinaError
+from openretina_cli.errors import OpenRetinaError, SettingError
 from openretina_cli.terminal.streams import Streams, replacing_streams, write_text
 
 HELP = """\
@@ -26,14 +25,9 @@ usage: openretina VERB ...
 
 Find the video that a cell of a digital-twin retina likes best.
 
-  openretina optimize [KEY=VALUE ...]   optimise a stimulus; `openretina optimize --help` lists all settings
-  openretina models                     list the known checkpoints, and which are on this machine
-  openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
-  openretina models fetch NAME          download a checkpoint, for machines without a network
-  openretina render DIR [DIR ...]       videos and figures of finished runs, from their folders
-  openretina report DIR [DIR ...]       a page, a table and all stimuli of the runs in a folder
-  openretina validate [KEY=VALUE ...]   play optimised stimuli to the simulated retina, whose truth is known
-  openretina --version                  print the version
+{verbs}
+  openretina VERB --help   the arguments of a verb
+  openretina --version     print the version
 
   openretina optimize objective=mei neuron=42
   openretina optimize experiment=hoefling_2024 model=hoefling_2024 neuron=100
@@ -41,92 +35,62 @@ Find the video that a cell of a digital-twin retina likes best.
 
 INTERRUPTED = 130
 TERMINATING = ("SIGTERM", "SIGHUP")
-MAXIMUM_WIDTH = 120
-"""Longer lines of help are hard to read."""
+VERBS = Path(__file__).parent / "verbs"
+"""Holds a file NAME.py for each verb, see `openretina_cli.verbs`."""
+
+DOCSTRING = re.compile(r'(?:\s|#.*\n)*"{1,3}(?P<line>[^"\n]*)')
+"""The first line of the docstring at the top of a file."""
 
 
 def _wants_help(argv: Sequence[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in argv)
 
 
-def _own_config_folders(argv: Sequence[str]) -> list[Path]:
-    """The folders named by --config-dir, which may bring options of their own."""
-    words = [word for argument in argv for word in argument.split("=", 1)]
-    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
-    folders = [Path(expand_home(name)) for name in named]
-    return [folder for folder in folders if folder.is_dir()]
+def _verb_names() -> list[str]:
+    """The verbs, one for each file in their folder."""
+    names = (path.stem for path in VERBS.glob("*.py"))
+    return sorted(name for name in names if name.isidentifier() and not name.startswith("_"))
 
 
-def _optimize(argv: Sequence[str]) -> None:
-    if _wants_help(argv):
-        from openretina_cli.help_text import optimize_help
+def _verb(name: str) -> ModuleType:
+    """The module of a verb.
 
-        width = min(shutil.get_terminal_size((80, 24)).columns, MAXIMUM_WIDTH)
-        write_text(optimize_help([config_directory(), *_own_config_folders(argv)], width))
-        return
-    from openretina_cli.hydra_app import optimize
+    Raises:
+        SettingError: there is no such verb.
+    """
+    names = _verb_names()
+    if name in names:
+        return import_module(f"openretina_cli.verbs.{name}")
+    from openretina_cli.checks import closest
 
-    optimize(argv)
-
-
-def _models(argv: Sequence[str]) -> None:
-    if _wants_help(argv):
-        write_text(HELP)
-        return
-    from openretina_cli.models_verb import models
-
-    models(argv)
+    raise SettingError(f"there is no verb {name}", expected=closest(name, names), repair="openretina --help")
 
 
-def _help_or(help_text: str, act: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
-    if _wants_help(argv):
-        write_text(help_text)
-    else:
-        act([expand_word(word) for word in argv])
+def _first_line(name: str) -> str:
+    """The first line of a verb's docstring, read from the source: imports of all verbs would take half a second."""
+    found = DOCSTRING.match((VERBS / f"{name}.py").read_text(encoding="utf-8"))
+    return found["line"] if found else ""
 
 
-def _validate(argv: Sequence[str]) -> None:
-    from openretina_cli.validate_verb import HELP, validate
-
-    _help_or(HELP, validate, argv)
-
-
-def _render(argv: Sequence[str]) -> None:
-    from openretina_cli.render_verb import HELP, render
-
-    _help_or(HELP, render, argv)
-
-
-def _report_runs(argv: Sequence[str]) -> None:
-    from openretina_cli.report_verb import HELP, report
-
-    _help_or(HELP, report, argv)
+def _help() -> str:
+    names = _verb_names()
+    width = max(len(name) for name in [*names, "VERB --help"])
+    lines = (f"  openretina {name:<{width}}   {_first_line(name)}".rstrip() for name in names)
+    return HELP.format(verbs="\n".join(lines))
 
 
 def _complete(argv: Sequence[str]) -> None:
     """Answers a shell's request for completions; whatever is wrong with the line, there are just no candidates."""
     if not any(argument.startswith("query=") for argument in argv):  # to install, which Hydra knows how to
-        _optimize(argv)
+        _verb("optimize").run(argv)
         return
     line, point = os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", "")
     with redirect_stderr(io.StringIO()):  # libraries may warn
         from openretina_cli.completion import candidates
 
-        found = candidates(line[: int(point)] if point.isdecimal() else line, [*ACTIONS])
+        typed = line[: int(point)] if point.isdecimal() else line
+        found = candidates(typed, _verb_names(), lambda name: _verb(name).complete)
     write_text("".join(f"{name}\n" for name in found))
-
-
-ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
-    "optimize": _optimize,
-    "models": _models,
-    "render": _render,
-    "report": _report_runs,
-    "validate": _validate,
-}
-"""What each verb does."""
-
-WRITE_FILES = ("optimize", "render", "report", "validate")
-"""Verbs whose output is in files; what they print is a courtesy."""
 
 
 def _dispatch(argv: Sequence[str]) -> None:
@@ -135,17 +99,15 @@ def _dispatch(argv: Sequence[str]) -> None:
 
         write_text(f"openretina {version('openretina-cli')}\n")
     elif not argv or argv[0] in ("-h", "--help", "help"):
-        write_text(HELP)
+        write_text(_help())
     elif argv[0] in ("-sc", "--shell-completion"):
         _complete(argv)
-    elif argv[0] in ACTIONS:
-        ACTIONS[argv[0]](argv[1:])
     else:
-        from openretina_cli.errors import SettingError
-
-        raise SettingError(
-            f"there is no verb {argv[0]}", expected="one of " + ", ".join(ACTIONS), repair="openretina --help"
-        )
+        verb, words = _verb(argv[0]), argv[1:]
+        if _wants_help(words):
+            write_text(verb.help_text(words))
+        else:
+            verb.run(words)
 
 
 def _report(error: Exception) -> int:
@@ -155,7 +117,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, OpenRetinaError):
         print_error(str(error))
         return error.exit_code
-    from openretina_cli.hydra_errors import explain
+    from openretina_cli.config.errors import explain
     from openretina_cli.shortage import explain_shortage
 
     if (explained := explain(error) or explain_shortage(error)) is None:
@@ -235,7 +197,12 @@ def _lost_output(streams: Streams) -> int:
     if problem is None or problem.errno in (errno.EPIPE, errno.EBADF, errno.EIO):
         return 0
     sys.stderr.write(f"openretina: warning: standard output could not be written: {problem.strerror}\n")
-    return 0 if sys.argv[1:2] and sys.argv[1] in WRITE_FILES else 1
+    return 0 if _writes_files(sys.argv[1:]) else 1
+
+
+def _writes_files(argv: Sequence[str]) -> bool:
+    """Whether the output of a command is in files, so that what it prints is a courtesy."""
+    return argv[:1] != [] and argv[0] in _verb_names() and getattr(_verb(argv[0]), "WRITES_FILES", False)
 
 
 def command() -> NoReturn:

@@ -1,19 +1,20 @@
-"""The verb `models`: which checkpoints are known, which are here, and what one of them holds."""
+"""List the known checkpoints, show what one of them holds, or download one."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
+from openretina_cli import completion
 from openretina_cli.checks import closest
+from openretina_cli.config.help import title_of
 from openretina_cli.config.location import config_directory
 from openretina_cli.errors import SettingError
-from openretina_cli.help_text import title_of
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.run import RunConsole
@@ -24,6 +25,34 @@ if TYPE_CHECKING:  # a list of names must not wait for torch
     from openretina_cli.models.facts import ModelFacts
 
 FETCH = "fetch"
+HELP = """\
+usage: openretina models [NAME [KEY=VALUE ...]]
+       openretina models fetch NAME
+
+List the known checkpoints, show what one of them holds, or download one.
+
+  openretina models                     the known checkpoints, and which are on this machine
+  openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
+  openretina models fetch NAME          download a checkpoint, for machines without a network
+"""
+
+
+def help_text(argv: Sequence[str]) -> str:
+    """The arguments, with examples."""
+    del argv
+    return HELP
+
+
+def complete(before: Sequence[str], word: str) -> Iterator[str]:
+    """Models, and the settings of the one that is named."""
+    known = known_models()
+    if not before:
+        yield from completion.starting([FETCH, *known], word)
+    elif list(before) == [FETCH]:
+        yield from completion.starting((name for name, model in known.items() if model.remote is not None), word)
+    elif before[0] in known:
+        chosen = completion.settings([f"model={before[0]}", *before[1:]], word or "model.")
+        yield from completion.starting(chosen, "model.")
 
 
 @dataclass(frozen=True)
@@ -113,7 +142,7 @@ def _print_facts(facts: ModelFacts, console: SafeConsole) -> None:
 
 def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
     _find(name)
-    from openretina_cli.composer import compose_settings
+    from openretina_cli.config.compose import compose_settings
 
     settings = compose_settings([f"model={name}", *overrides])
     from openretina_cli.run.model import build_model, choose_device  # torch, only where a checkpoint is opened
@@ -125,7 +154,7 @@ def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
     _print_facts(retina.facts, console)
 
 
-def models(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> None:
     """Run `openretina models` with its arguments.
 
     Raises:

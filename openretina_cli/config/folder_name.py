@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from openretina_cli.config.expand import Request
 from openretina_cli.store.digest import digest_of_text
-from openretina_cli.sweep.expand import Request
 from openretina_cli.text import folder_name
 
 FIRST = ("session", "neuron", "seed")

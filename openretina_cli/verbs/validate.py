@@ -1,16 +1,17 @@
-"""The verb `validate`: are optimised stimuli good for the simulated retina, or for ensemble members held out?"""
+"""Judge optimised stimuli by a simulated retina, or by ensemble members held out."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openretina_cli import completion
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.config.paths import expand_home
+from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Stages
@@ -31,6 +32,7 @@ HELD_OUT = "--held-out"
 MOST_REASONS = 20
 """Lines of reasons; those of a broken sweep are much alike."""
 
+WRITES_FILES = True
 HELP = """\
 usage: openretina validate [KEY=VALUE ...]
        openretina validate DIR [DIR ...] [out=FOLDER]
@@ -59,6 +61,19 @@ stimulus, and validation.png; from folders, only where out= says so.
 --held-out works for every ensemble: it optimises on all members but one and
 scores on that one, for each in turn, and writes held_out.csv.
 """
+
+
+def help_text(argv: Sequence[str]) -> str:
+    """The arguments, with examples."""
+    del argv
+    return HELP
+
+
+def complete(before: Sequence[str], word: str) -> Iterator[str]:
+    """Folders, the flag, and the settings of `openretina optimize`."""
+    yield from completion.paths(word, folders_only=True)
+    yield from completion.starting([HELD_OUT], word)
+    yield from completion.settings([text for text in before if text != HELD_OUT], word)
 
 
 def _number(value: float) -> str:
@@ -144,7 +159,7 @@ def _names_neurons(overrides: Sequence[str]) -> bool:
 
 
 def _validate_cells(overrides: Sequence[str], console: SafeConsole) -> None:
-    from openretina_cli.composer import compose_settings
+    from openretina_cli.config.compose import compose_settings
 
     settings = compose_settings(overrides)
     folder = _output(Path(settings.out), settings.overwrite)
@@ -212,7 +227,7 @@ def _tell_refused(errors: Sequence[OpenRetinaError], judged: int, console: SafeC
 
 
 def _held_out(overrides: Sequence[str], console: SafeConsole) -> None:
-    from openretina_cli.composer import compose_settings
+    from openretina_cli.config.compose import compose_settings
 
     settings = compose_settings(overrides)
     folder = _output(Path(settings.out), settings.overwrite)
@@ -230,15 +245,15 @@ def _held_out(overrides: Sequence[str], console: SafeConsole) -> None:
     _print_paths(write_held_out(rows, folder), console)
 
 
-def validate(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> None:
     """Run `openretina validate` with its arguments.
 
     Raises:
         OpenRetinaError: the user's mistake, or something that failed.
-        Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
+        Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
     console = make_console()
-    words = [text for text in argv if text != HELD_OUT]
+    words = [expand_word(text) for text in argv if text != HELD_OUT]
     folders = [text for text in words if Path(text).is_dir() or not ("=" in text or text.startswith("-"))]
     overrides = [text for text in words if text not in folders]
     if folders and HELD_OUT in argv:

@@ -15,12 +15,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from openretina_cli.config.composed import without_hydra
 from openretina_cli.config.location import config_directory
+from openretina_cli.config.overrides import literal, read_overrides
 from openretina_cli.config.paths import PATHS, expand_home
 from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.config.template import LOCKS, register_resolvers
 from openretina_cli.errors import SettingError
-from openretina_cli.overrides import literal, read_overrides
-from openretina_cli.sweep.template import LOCKS, register_resolvers
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "optimize"
@@ -88,7 +89,7 @@ def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMod
     """Compose settings, Hydra's own among them; global state of Hydra's is cleared again.
 
     Raises:
-        Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
+        Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
     register_resolvers()
     hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=search_path(args))
@@ -100,20 +101,22 @@ def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMod
         GlobalHydra.instance().clear()
 
 
+def compose_sweep(args: argparse.Namespace, overrides: Sequence[str]) -> DictConfig:
+    """Compose what the runs of a sweep share, see `compose`.
+
+    Raises:
+        Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
+    """
+    return compose(args, overrides, run_mode=RunMode.MULTIRUN)
+
+
 def compose_settings(overrides: Sequence[str]) -> Settings:
     """The settings that overrides lead to, without running anything.
 
     Raises:
         SettingError: a setting is wrong.
-        Exception: an error of Hydra's, OmegaConf's or YAML's, which `hydra_errors.explain` puts into a sentence.
+        Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
     args, _ = read_arguments(overrides)
     read_overrides(args.overrides, sweeps=False)
     return read_settings(without_hydra(compose(args, args.overrides)))
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The settings without Hydra's own."""
-    bare = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    assert isinstance(bare, DictConfig)  # noqa: S101  # what masked_copy returns, for the type checker
-    return bare

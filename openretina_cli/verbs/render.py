@@ -1,4 +1,4 @@
-"""The verb `render`: the pictures of finished runs, made later from their folders."""
+"""Make the videos and figures of finished runs, from their folders."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from openretina_cli.artifacts.later_pictures import LaterPictures, Tally
 from openretina_cli.artifacts.pictures import Pictures
 from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.checks import one_of, require
+from openretina_cli.completion import paths, starting
+from openretina_cli.config.paths import expand_word
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.finder import find_finished
 from openretina_cli.store.names import FORMATS
@@ -24,6 +26,7 @@ from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.text import one_line
 
+WRITES_FILES = True
 HELP = """\
 usage: openretina render DIR [DIR ...] [KEY=VALUE ...]
 
@@ -120,6 +123,19 @@ READERS: Mapping[str, Callable[[str, str], Any]] = {
 }
 
 
+def help_text(argv: Sequence[str]) -> str:
+    """The arguments, with examples."""
+    del argv
+    return HELP
+
+
+def complete(before: Sequence[str], word: str) -> Iterator[str]:
+    """Folders and settings."""
+    del before
+    yield from paths(word, folders_only=True)
+    yield from starting((f"{name}=" for name in READERS), word)
+
+
 def read_arguments(argv: Sequence[str]) -> tuple[list[Path], Request]:
     """The folders and the settings among the words of a command line.
 
@@ -158,14 +174,14 @@ def _print_tally(tally: Tally, console: SafeConsole) -> None:
         console.print(f"and {len(tally.reasons) - MOST_REASONS} more")
 
 
-def render(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> None:
     """Run `openretina render` with its arguments.
 
     Raises:
         SettingError: a folder is not there or holds no finished run, or a setting is wrong.
         ArtifactError: some pictures could not be made; those that could are there.
     """
-    folders, request = read_arguments(argv)
+    folders, request = read_arguments([expand_word(word) for word in argv])
     console = make_console()
     runs = find_finished(folders)
     workers = 0 if request.workers is None and len(runs) == 1 else request.workers
