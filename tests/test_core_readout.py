@@ -29,8 +29,8 @@ from openretina_cli import (
     SliceMeanReducer,
     optimize_stack,
 )
-from openretina_cli.cli import main
 from openretina_cli.errors import ModelError, OpenRetinaError
+from openretina_cli.main import main
 from openretina_cli.models.core_readout.load import load_core_readout
 from openretina_cli.models.directory import Presentation
 
