@@ -68,7 +68,7 @@ BASE = (
 KINDS: Mapping[str, tuple[str, ...]] = {
     "single": ("neuron=1",),
     "sweep": ("-m", "neuron=1,2"),
-    "launcher of Hydra's": ("-m", "neuron=1,2", "hydra/launcher=basic"),
+    "launcher of Hydra's": ("-m", "neuron=1", "hydra/launcher=basic"),
 }
 
 
