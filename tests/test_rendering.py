@@ -198,8 +198,8 @@ def test_a_worker_that_dies_is_replaced_and_its_run_is_drawn_again(tmp_path: Pat
         (tmp_path / str(number)).touch()
     drawn: dict[int, Drawn] = {}
     with Renderer(1) as renderer:
-        for number, title in enumerate(["a", Ending(tmp_path), "b", "c"]):
-            renderer.submit(replace(view_of(), title=title), VIDEO, partial(drawn.__setitem__, number))
+        for number, window in enumerate([None, Ending(tmp_path), None, None]):
+            renderer.submit(replace(view_of(), window=window), VIDEO, partial(drawn.__setitem__, number))
     assert [len(drawn[number].files) for number in range(4)] == [1, pictures, 1, 1]
     assert ("code 7" in drawn[1].problems.get("stimulus.mp4", "")) == (pictures == 0)
 
@@ -225,7 +225,7 @@ def test_a_worker_is_polite_and_never_sees_torch_or_the_users_script(tmp_path: P
     before = dict(os.environ)
     with Renderer(1) as renderer:
         renderer.submit(view_of(), PICTURES, Outcomes())
-        renderer.submit(replace(view_of(), title=Telling(tmp_path / "facts.json")), VIDEO, Outcomes())
+        renderer.submit(replace(view_of(), window=Telling(tmp_path / "facts.json")), VIDEO, Outcomes())
         assert dict(os.environ) == before
     facts = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
     assert {"matplotlib", "av"} <= set(facts["modules"])
@@ -299,7 +299,7 @@ from test_rendering import VIDEO, Naming, view_of
 from dataclasses import replace
 from openretina_cli.artifacts.rendering import Renderer
 with Renderer(1) as renderer:
-    renderer.submit(replace(view_of(), title=Naming(Path({folder!r}) / "pid")), VIDEO, lambda drawn: None)
+    renderer.submit(replace(view_of(), window=Naming(Path({folder!r}) / "pid")), VIDEO, lambda drawn: None)
     renderer.drain()
     print((Path({folder!r}) / "pid").read_text(), flush=True)
     sys.stdin.read()

@@ -236,7 +236,7 @@ def test_failed_runs_are_made_again(tmp_path: Path) -> None:
 def own_default(tmp_path: Path, std: float) -> str:
     folder = tmp_path / "configs" / "stimulus"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mine.yaml").write_text(f"defaults: [noise]\nstd: {std}\n")
+    (folder / "mine.yaml").write_text(f"defaults: [pixels]\nstd: {std}\n")
     return str(tmp_path / "configs")
 
 

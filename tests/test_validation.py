@@ -226,11 +226,15 @@ def test_a_finished_run_is_read_back_and_judged(
     assert "ON sustained" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("made", [False, True], ids=["nothing", "another model's run"])
-def test_a_folder_without_simulated_runs_is_one_error(tmp_path: Path, made: bool) -> None:
+@pytest.mark.parametrize(
+    ("made", "problem"),
+    [(False, "there is no finished run in"), (True, "made with the simulated twin")],
+    ids=["nothing", "another model's run"],
+)
+def test_a_folder_without_simulated_runs_is_one_error(tmp_path: Path, made: bool, problem: str) -> None:
     if made:
         write_run(tmp_path / "run", "0" * 64)
-    with pytest.raises(SettingError, match="made with the simulated twin"):
+    with pytest.raises(SettingError, match=problem):
         validate([str(tmp_path)])
 
 

@@ -9,24 +9,25 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.folder_name import folded
 from openretina_cli.config.template import Job
-from openretina_cli.errors import SettingError
+from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.digest import digest_of_text
-from openretina_cli.store.identity import recorded_key, shapes_numbers
-from openretina_cli.store.names import RESULT
-from openretina_cli.store.reader import read_overrides
+from openretina_cli.store.identity import recorded_key, settings_key, shapes_numbers
+from openretina_cli.store.names import FAILURE, RESULT
+from openretina_cli.store.reader import read_failure, read_overrides
 
 
 def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job], Path]) -> list[Job]:
     """Give each run its folder.
 
-    A run goes where a finished run of the same settings lies, or into the folder that is named by what tells the runs
-    of the sweep apart. Where that one holds a run of another command, whose other overrides do not show in its name, a
+    A run goes where a finished or failed run of the same settings lies, or into the folder that is named by what tells
+    the runs of the sweep apart. Where that one holds a run of another command, whose other overrides do not show in its name, a
     name with all overrides is taken, so that nothing finished is replaced.
 
     Args:
@@ -39,7 +40,7 @@ def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job
     """
     apart = _told_apart(list(jobs))
     there = dict(_finished(directory))
-    folders = {key: folder for folder, key in there.items()}
+    folders = {key: folder for folder, key in (*_failed(directory), *there.items())}
     placed = []
     for job in apart:
         if there.get(job.folder) == job.key or job.key not in folders:
@@ -65,13 +66,29 @@ def _told_apart(jobs: Sequence[Job]) -> list[Job]:
 
 def _finished(directory: Path) -> Iterator[tuple[Path, str]]:
     """The finished runs directly below a folder, each with the key of its settings."""
+    for folder in _below(directory, RESULT):
+        if (result := RunFolder(folder).result) is not None:
+            yield folder, recorded_key(result)
+
+
+def _failed(directory: Path) -> Iterator[tuple[Path, str]]:
+    """The failed runs directly below a folder, each with the key of its settings."""
+    for folder in _below(directory, FAILURE):
+        with suppress(ArtifactError):  # a record that cannot be read says nothing
+            yield folder, settings_key(read_failure(folder).settings)
+
+
+def _below(directory: Path, name: str) -> Iterator[Path]:
+    """The folders directly below a folder that hold a file of a name."""
     try:
-        names = sorted(os.listdir(directory))
+        folders = sorted(os.listdir(directory))
     except OSError:  # there is none yet
         return
-    for folder in (directory / name for name in names if not name.startswith(".")):
-        if os.path.lexists(folder / RESULT) and (result := RunFolder(folder).result) is not None:
-            yield folder, recorded_key(result)
+    yield from (
+        directory / folder
+        for folder in folders
+        if not folder.startswith(".") and os.path.lexists(directory / folder / name)
+    )
 
 
 def _is_of_another_command(job: Job) -> bool:
