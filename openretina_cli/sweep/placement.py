@@ -27,8 +27,8 @@ def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job
     """Give each run its folder.
 
     A run goes where a finished or failed run of the same settings lies, or into the folder that is named by what tells
-    the runs of the sweep apart. Where that one holds a run of another command, whose other overrides do not show in its name, a
-    name with all overrides is taken, so that nothing finished is replaced.
+    the runs of the sweep apart. Where that folder holds a run of another command, whose other overrides do not show in
+    its name, a name with all overrides is taken, so that nothing finished is replaced.
 
     Args:
         directory: the sweep's folder.
