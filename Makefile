@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-hostile test-slurm lint format bench bench-against bundled-model wheel clean
+.PHONY: demo test test-hostile test-slurm lint format bench bench-zoo bench-against bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
@@ -31,6 +31,9 @@ format: $(READY)
 
 bench: $(READY)  ## against the public package, side by side: speed, memory, and how long help and errors take
 	$(BIN)/python tests/benchmarks
+
+bench-zoo: $(READY)  ## published core + readout shapes against the public package, one MEI each on random weights
+	$(BIN)/python tests/benchmarks/zoo.py
 
 bench-against: $(READY)  ## against an earlier commit of this repository, side by side: make bench-against COMMIT=24de382
 	$(BIN)/python tests/benchmarks/against.py $(COMMIT)

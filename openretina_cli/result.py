@@ -41,6 +41,12 @@ def _cell_types(plan: Plan) -> list[str]:
     ]
 
 
+def _quality(plan: Plan) -> list[float | None]:
+    """The test performance of each neuron, where the checkpoint has it."""
+    known = plan.retina.facts.quality.get(plan.session, ())
+    return [known[neuron] for neuron in plan.neurons if known]
+
+
 def result_of(solved: Solved) -> dict[str, Any]:
     """What `result.json` says of a run."""
     plan, outcome, facts = solved.plan, solved.outcome, solved.plan.retina.facts
@@ -73,7 +79,15 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "pixel_size_um": facts.pixel_size,
         "window_response_frames": None if solved.view.window is None else list(solved.view.window),
         "channels": list(facts.channels),
-        "model": {"name": facts.name, "source": facts.source, "sha256": facts.sha256, "note": facts.note},
+        "model": {
+            "name": facts.name,
+            "source": facts.source,
+            "sha256": facts.sha256,
+            "note": facts.note,
+            "stimulus_range": facts.stimulus_range,
+        },
+        "quality": _quality(plan),
+        "quality_metric": facts.quality_metric,
         "device": str(solved.device),
         "wall_time_s": solved.seconds,
         "runs_in_batch": solved.batch,

@@ -71,8 +71,8 @@ class Solved:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of the model and of the run."""
-        return (*self.plan.retina.warnings, *self.outcome.warnings)
+        """What the user should know of the model, the settings and the run."""
+        return (*self.plan.retina.warnings, *self.plan.warnings, *self.outcome.warnings)
 
     @property
     def failure(self) -> str | None:

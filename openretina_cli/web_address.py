@@ -7,6 +7,11 @@ from urllib.parse import urlsplit
 from openretina_cli.errors import SettingError
 
 
+def is_web_address(text: object) -> bool:
+    """Whether a path is meant as an address on a web server; paths of files have no `://`."""
+    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
+
+
 def check_web_address(url: str, setting: str) -> None:
     """Check the address of a folder on a web server. Errors do not repeat the address, which may hold a password.
 

@@ -57,9 +57,10 @@ def test_render_finds_its_settings(complete: Complete) -> None:
 
 
 def test_models_finds_models(complete: Complete) -> None:
-    assert complete("openretina models h") == ["hoefling_2024"]
+    published = ["hoefling_2024", *(f"hoefling_2024_{name}" for name in ("base_low_res", "high_res", "low_res"))]
+    assert complete("openretina models h") == published
     assert "fetch" in complete("openretina models ")
-    assert complete("openretina models fetch ") == ["hoefling_2024"]
+    assert complete("openretina models fetch h") == published
     assert complete("openretina models ensemble_directory model.pa") == ["model.path="]
 
 

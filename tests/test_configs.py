@@ -64,7 +64,7 @@ class Mean(torch.nn.Module):
     def forward(self, stimulus):
         return stimulus.mean(dim=(1, 3, 4))[:, :, None]
 """
-DOWNLOADED = ("hoefling_2024",)
+DOWNLOADED = [path.stem for path in OPTIONS if "https://" in path.read_text(encoding="utf-8")]
 """Models that need a network."""
 
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import io
+import json
 import os
 import pickle
 import re
@@ -37,6 +38,7 @@ from openretina_cli.models.download import (
     fetch,
     is_complete,
 )
+from openretina_cli.verbs.models import known_models
 
 SEEDS = (0, 1000)
 
@@ -688,3 +690,121 @@ def test_records_are_read_by_sha256sum(server: Server, fetcher: Fetcher) -> None
 def test_downloading_does_not_import_torch() -> None:
     program = "import sys, openretina_cli.models.download; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# --- checkpoints of one file
+
+PUBLISHED = (
+    *("hoefling_2024_low_res", "hoefling_2024_high_res", "hoefling_2024_base_low_res"),
+    *("karamanlis_2024_mouse", "karamanlis_2024_marmoset", "maheswaranathan_2023", "sridhar_2025"),
+    *("goldin_2022_axolotl", "goldin_2022_mouse"),
+)
+
+
+def redirecting(other: Server) -> Behaviour:
+    """Sends to another host and port with a query, as the hosts of published checkpoints do."""
+
+    def behave(handler: Handler, content: bytes) -> None:
+        place = f"http://localhost:{other.server_port}/cas/{handler.path.rpartition('/')[2]}"
+        handler.head(0, 302, Location=place, X_Linked_Size=str(len(content)))
+
+    return behave
+
+
+@pytest.fixture
+def published(server: Server, zoo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A server that sends every published name to another host, which has a readable checkpoint."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    files = [known.remote.files[0] for name, known in known_models().items() if name in PUBLISHED and known.remote]
+    with Server() as other:
+        for name in (*files, "epoch=00_val=0.77.ckpt"):
+            other.contents[name] = server.contents[name] = (zoo / "lnp_exp.ckpt").read_bytes()
+            server.behaviours[name] = [redirecting(other)]
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        other.shutdown()
+        thread.join()
+
+
+def local_path(server: Server, file: str) -> str:
+    return f"http://127.0.0.1:{server.server_port}/resolve/main/{file}"
+
+
+def run_of(model: str, path: str, *extra: str) -> int:
+    few = ["stopper.max_iterations=1", "stimulus.frames=20", "output=minimal", "device=cpu", "neuron=0", "out=out"]
+    return main(["optimize", f"model={model}", f"model.path='{path}'", "reducer=mean", "overwrite=true", *few, *extra])
+
+
+def test_every_published_name_is_listed_with_one_file_and_can_be_fetched(capfd: pytest.CaptureFixture[str]) -> None:
+    known = known_models()
+    remotes = [known[name].remote for name in PUBLISHED]
+    assert all(remote is not None and len(remote.files) == 1 and remote.url.startswith("https") for remote in remotes)
+    assert main(["models"]) == 0
+    listed = capfd.readouterr().out
+    assert all(name in listed for name in PUBLISHED)
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_every_published_name_arrives_through_a_redirect_and_is_read(
+    published: Server, model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remote = known_models()[model].remote
+    assert remote is not None
+    path = local_path(published, remote.files[0])
+    states = ["model.channels=null", "model.min_quality=null"]
+    assert main(["models", model, f"model.path='{path}'", *states]) == 0
+    assert main(["models", model, f"model.path='{path}'", *states]) == 0
+    assert published.requests[remote.files[0]] == 1
+    folder = checkpoint_directory(RemoteCheckpoint.single(path, model))
+    digest = hashlib.sha256(published.contents[remote.files[0]]).hexdigest()
+    assert (folder / f"{remote.files[0]}.sha256").read_text() == f"{digest}  {remote.files[0]}\n"
+    assert path in capfd.readouterr().out.replace("\n", "").replace(" ", "")
+
+
+def test_a_web_address_takes_the_place_of_a_path(published: Server, tmp_path: Path) -> None:
+    path = local_path(published, "epoch=00_val=0.77.ckpt")
+    assert main(["models", "fetch", path]) == 0
+    published.shutdown()  # what is here needs no server
+    assert run_of("core_readout", path) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["model"]["source"] == path
+    assert result["model"]["name"] == "epoch=00_val=0.77"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "word"),
+    [
+        (page(b"<html>sign in</html>", "text/html"), "web page"),
+        (page(b"<!doctype html>", "application/octet-stream"), "web page"),
+        (page(b"version https://git-lfs.github.com/spec/v1", "text/plain"), "web page or note"),
+        (page(b"no archive at all", "application/octet-stream"), "something else in place of the file"),
+        (status(404), "404"),
+        (truncating, "broke off the connection"),
+    ],
+)
+def test_a_checkpoint_that_does_not_arrive_leaves_nothing(
+    published: Server, fetcher: Fetcher, behaviour: Behaviour, word: str
+) -> None:
+    file = "epoch=00_val=0.77.ckpt"
+    published.behaviours[file] = [behaviour]
+    remote = RemoteCheckpoint.single(local_path(published, file))
+    with pytest.raises(DownloadError) as error:
+        fetcher(remote)
+    assert_helpful(error, word, f"openretina models fetch {remote.asked}")
+    assert not [*checkpoint_directory(remote, fetcher.cache).glob("*")]
+
+
+@pytest.mark.parametrize(
+    "path", ["https://host/x.ckpt?token=hunter2", "https://me:hunter2@host/x.ckpt", "https://host/"]
+)
+def test_an_address_that_is_no_plain_file_is_refused_without_repeating_it(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_of("core_readout", path) == 2
+    error = capfd.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "hunter2" not in error

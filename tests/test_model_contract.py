@@ -40,6 +40,7 @@ FRAMES, STEPS, NORM = 20, 4, 5.0
 BASE = (
     *("model=torch_module", "model.height=8", "model.width=6", "model.channels=[grey]", "device=cpu", "neuron=1"),
     *("reducer=mean", "output=minimal", f"stimulus.frames={FRAMES}", f"stopper.max_iterations={STEPS}"),
+    "model.stimulus_range=[[null,null]]",
 )
 
 

@@ -58,23 +58,25 @@ class Cells:
     Attributes:
         sessions: the number of neurons of each session of the model.
         default: the session that is meant where none is named.
+        chosen: the neurons of a session that `all` means; None means every neuron.
     """
 
     sessions: Mapping[str, int]
     default: str
+    chosen: Callable[[str], Sequence[int]] | None = None
 
-    def neurons(self, request: Request) -> range:
-        """All neurons of the session that a run names.
+    def neurons(self, request: Request) -> Sequence[int]:
+        """The neurons that `all` means in the session that a run names.
 
         Raises:
-            SettingError: the model has no such session.
+            SettingError: the model has no such session, or the session no such neuron.
         """
         named = next((assignment.value for assignment in request if assignment.key == "session"), None)
         session = self.default if named is None else str(named)
         if session not in self.sessions:
             known = ", ".join(self.sessions)
             raise SettingError(f"session={session} is not in the model", expected=f"one of {known}, or all")
-        return range(self.sessions[session])
+        return range(self.sessions[session]) if self.chosen is None else self.chosen(session)
 
 
 def _assignment(key: str, element: Any) -> Assignment:

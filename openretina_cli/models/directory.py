@@ -157,6 +157,7 @@ class Presentation:
         pixel_size: um per pixel edge.
         stimulus_range: lowest and highest value per channel, z-scored.
         source: path or URL shown to users; empty for the folder itself.
+        min_quality: see `ModelFacts`.
         note: see `ModelFacts`.
     """
 
@@ -166,6 +167,7 @@ class Presentation:
     pixel_size: float | None = None
     stimulus_range: tuple[tuple[float | None, float | None], ...] | None = None
     source: str = ""
+    min_quality: float | None = None
     note: str = ""
 
 

@@ -46,6 +46,7 @@ class RemoteCheckpoint:
         name: what it is called on the command line.
         url: the folder that its files lie in, http or https; passwords belong into ~/.netrc.
         files: their names.
+        asked: what fetches it on the command line; "" means the name.
 
     Raises:
         SettingError: a name could lead out of the cache folder, or the URL is no web address, or holds a secret.
@@ -54,11 +55,12 @@ class RemoteCheckpoint:
     name: str
     url: str
     files: tuple[str, ...]
+    asked: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.files):
-            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-                raise SettingError(f"{name!r} is no file name", expected="letters, digits, dots, - and _")
+            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*", name):  # Lightning writes epoch=00_val=0.77.ckpt
+                raise SettingError(f"{name!r} is no file name", expected="letters, digits, dots, =, - and _")
         check_web_address(self.url, "model.url")
 
     @classmethod
@@ -66,6 +68,21 @@ class RemoteCheckpoint:
         """An ensemble in the published layout: three files for each member, which is known by its seed."""
         layout = ("config_{:05d}.yaml", "data_info_{:05d}.pkl", "state_dict_{:05d}.pth.tar")
         return cls(name, url, tuple(file.format(seed) for seed in seeds for file in layout))
+
+    @classmethod
+    def single(cls, url: str, name: str = "") -> RemoteCheckpoint:
+        """A checkpoint of one file.
+
+        Args:
+            url: the address of the file.
+            name: the name of the model; "" names it after the file.
+
+        Raises:
+            SettingError: the address is no address of a file, or holds a secret.
+        """
+        check_web_address(url, "model.path")
+        folder, _, file = url.rpartition("/")
+        return cls(name or Path(file).stem, folder, (file,), asked=name or url)
 
     def url_of(self, file: str) -> str:
         """Address of one of the files."""
@@ -234,8 +251,8 @@ def _download(
                 break
     raise DownloadError(
         f"cannot download {url}: {problem}",
-        repair=f"`openretina models fetch {remote.name}` elsewhere, then copy its folder to {folder} or set "
-        f"{CACHE_VARIABLE} to its cache",
+        repair=f"`openretina models fetch {remote.asked or remote.name}` elsewhere, then copy its folder to {folder} or"
+        f" set {CACHE_VARIABLE} to its cache",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openretina_cli.errors import ModelError
+from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.text import is_text
 
 
@@ -33,6 +33,7 @@ class ModelFacts:
         quality: performance of every neuron on the test set by session, where the checkpoint has it; None for a neuron
             without one.
         quality_metric: what the quality is measured by.
+        min_quality: quality that a neuron needs to be one of `all` neurons of its session; None means no such limit.
         species: the animal, or "" when unknown.
         members: number of networks whose responses are averaged.
         sha256: hex digest over the checkpoint's files, or for a module of the user's over the weights that it holds.
@@ -54,6 +55,7 @@ class ModelFacts:
     grey_levels: tuple[float, float] | None = None
     quality: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     quality_metric: str = ""
+    min_quality: float | None = None
     species: str = ""
     members: int = 1
     source: str = ""
@@ -64,6 +66,28 @@ class ModelFacts:
     def response_frames(self, frames: int) -> int:
         """Response frames to a stimulus of `frames` frames; below 1 where the stimulus is too short."""
         return -((self.lag - frames) // self.response_stride)
+
+    def neurons_of(self, session: str) -> Sequence[int]:
+        """The neurons of a session that `neuron=all` means: those whose quality reaches `min_quality`.
+
+        Raises:
+            SettingError: `min_quality` is set, and the checkpoint states no quality, or no neuron reaches it.
+        """
+        if self.min_quality is None:
+            return range(self.sessions[session])
+        known = [(neuron, value) for neuron, value in enumerate(self.quality.get(session, ())) if value is not None]
+        asked = f"model.min_quality={self.min_quality:g}"
+        if not known:
+            raise SettingError(
+                f"{asked}: {self.name} states no quality of the neurons of session {session}",
+                expected="a checkpoint that was saved after its test, such as *_final.ckpt",
+                repair="model.min_quality=null",
+            )
+        found = [neuron for neuron, value in known if value >= self.min_quality]
+        if not found:
+            best = max(value for _, value in known)
+            raise SettingError(f"{asked}: no neuron of session {session} reaches it", expected=f"at most {best:.3g}")
+        return found
 
     def __post_init__(self) -> None:
         """Refuses sessions that no file could name.

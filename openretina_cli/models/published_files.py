@@ -42,7 +42,7 @@ def check_published(name: str, path: Path) -> None:
         content = content_of(path, MAX_DATA_INFO_BYTES)
         with one_line_errors(path, "data_info pickle"):
             named(_inert(content), path)
-    elif name.endswith(".pth.tar"):
+    elif name.endswith((".pth.tar", ".ckpt")):
         with one_line_errors(path, "checkpoint"):
             _check_weights(path)
 

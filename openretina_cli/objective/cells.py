@@ -29,11 +29,11 @@ def choose_neurons(facts: ModelFacts, session: str, neuron: NeuronChoice | Seque
     """The neurons that are meant.
 
     Raises:
-        SettingError: the session has no such neuron.
+        SettingError: the session has no such neuron, or none of the quality that is asked for.
     """
     count = facts.sessions[session]
     if isinstance(neuron, str):
-        return list(range(count))
+        return list(facts.neurons_of(session))
     chosen = [neuron] if isinstance(neuron, int) else list(neuron)
     for index in chosen:
         if not 0 <= index < count:

@@ -87,6 +87,7 @@ def _facts(run: Run) -> dict[str, Any]:
 def _all_facts(run: Run) -> Iterator[tuple[str, Any]]:
     yield from (("name", run.name), ("href", run.href), ("status", run.status), ("error", run.error))
     yield from (("session", run.session), ("neurons", run.neurons), ("types", run.cell_types), ("seed", run.seed))
+    yield "quality", [_rounded(value) for value in run.quality]
     yield from (("kind", run.kind), ("objective", run.objective), ("iterations", run.iterations))
     yield from (("stop", run.stop_reason), ("finished", run.finished), ("warnings", run.warnings))
     for key, value in (("initial", run.initial), ("final", run.final), ("best", run.best), ("norm", run.norm)):

@@ -64,6 +64,7 @@ class Run:
         href: the folder's address in links.
         status: completed, diverged, failed, or unreadable.
         error: why it is not completed.
+        quality: test performance of each of the neurons, where the checkpoint states it.
         kind: kind of the objective, such as "mei".
         settings: by dotted names.
         numbers: per channel name.
@@ -79,6 +80,7 @@ class Run:
     session: str = ""
     neurons: tuple[int, ...] = ()
     cell_types: tuple[str, ...] = ()
+    quality: tuple[float | None, ...] = ()
     seed: int | None = None
     kind: str = ""
     objective: str = ""
@@ -139,6 +141,7 @@ def _finished(run: Run) -> Run:
         session=result.session,
         neurons=result.neurons,
         cell_types=tuple(dict.fromkeys(result.cell_types)),
+        quality=result.quality,
         seed=result.seed,
         kind=_option(settings.get("objective._target_", ""), settings.get("objective.kind", "")),
         objective=result.objective,

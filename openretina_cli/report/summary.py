@@ -48,6 +48,7 @@ def _cells(run: Run, varying: Sequence[str], channels: Sequence[str]) -> Iterato
     yield "session", run.session
     yield "neuron", " ".join(map(str, run.neurons))
     yield "cell_type", " | ".join(run.cell_types)
+    yield "quality", " | ".join(map(_rounded, run.quality))
     yield "seed", run.seed
     for name in varying:
         yield f"setting {name}", run.settings.get(name)

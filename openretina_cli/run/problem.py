@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from openretina_cli.constraint.base import Constraint
 from openretina_cli.errors import SettingError
 from openretina_cli.gradient.base import GradientStep
 from openretina_cli.loop.problem import Problem, apply_constraints
+from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.probe import Probe, probe
 from openretina_cli.models.twin import Retina
 from openretina_cli.objective.base import AbstractObjective
@@ -36,6 +38,7 @@ class Plan:
         problem: what the loop solves.
         window: response frames `[start, stop)` that count, where there is a window.
         neurons: the neurons that count; all of the session where the objective names none.
+        warnings: what the user should know of the settings.
     """
 
     settings: Settings
@@ -44,6 +47,7 @@ class Plan:
     problem: Problem
     window: tuple[int, int] | None
     neurons: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def build_objective(option: Option, retina: Retina, session: str, reducer: ResponseReducer) -> AbstractObjective:
@@ -66,6 +70,24 @@ def build_reducer(settings: Settings) -> ResponseReducer:
     return build(settings.reducer, ResponseReducer, {})  # type: ignore[type-abstract]  # a subclass
 
 
+RANGE = "range"
+"""The setting of constraints and penalties that holds a stimulus range; null means the range in the model's facts."""
+UNLIMITED = "no stimulus range is known, so values have no limit; model.stimulus_range=[[-3,3]] would set one"
+
+
+def _ranged(option: Option, facts: ModelFacts) -> Option:
+    """The option with the range of the model's facts where its own range is null."""
+    if option.arguments.get(RANGE, ()) is not None or facts.stimulus_range is None:
+        return option
+    known = [list(pair) for pair in facts.stimulus_range]
+    return replace(option, arguments={**option.arguments, RANGE: known})
+
+
+def _range_warnings(options: Iterable[Option]) -> tuple[str, ...]:
+    """Say that a range is null although it has been looked for in the model's facts."""
+    return (UNLIMITED,) if any(option.arguments.get(RANGE, ()) is None for option in options) else ()
+
+
 def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: Probe | None = None) -> Plan:
     """Build everything that one run needs.
 
@@ -83,9 +105,11 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     offered: dict[str, Any] = {"facts": retina.facts, "seed": settings.seed}
     parameters = build(settings.stimulus, Parameters, offered)
     stopper = build(settings.stopper, OptimizationStopper, offered)
-    constraints = [build(option, Constraint, offered) for option in settings.constraint.values()]  # type: ignore[type-abstract]  # subclasses
+    rules = [_ranged(option, retina.facts) for option in settings.constraint.values()]
+    prices = [_ranged(option, retina.facts) for option in settings.penalty.values()]
+    constraints = [build(option, Constraint, offered) for option in rules]  # type: ignore[type-abstract]  # subclasses
     gradient = [build(option, GradientStep, offered) for option in settings.gradient.values()]  # type: ignore[type-abstract]  # subclasses
-    penalties = [build(option, Penalty, offered) for option in settings.penalty.values()]  # type: ignore[type-abstract]  # subclasses
+    penalties = [build(option, Penalty, offered) for option in prices]  # type: ignore[type-abstract]  # subclasses
     objective = build_objective(settings.objective, retina, session, build_reducer(settings))
     optimizer_class = find_class(settings.optimizer.target, torch.optim.Optimizer, f"optimizer.{TARGET}")
     optimizer = build_optimizer(optimizer_class, settings.optimizer.arguments)
@@ -96,4 +120,5 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     window = objective.window(probed.response_frames)
     start = parameters.initial(partial(apply_constraints, constraints=constraints)).to(device)
     problem = Problem(start, objective, optimizer, stopper, constraints, penalties, settings.keep, gradient, parameters)
-    return Plan(settings, retina, session, problem, window, neurons)
+    warnings = _range_warnings([*rules, *prices])
+    return Plan(settings, retina, session, problem, window, neurons, warnings)

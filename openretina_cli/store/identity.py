@@ -32,6 +32,8 @@ PLACE = ("out", "overwrite", "device", "fail_fast", "output")
 THROUGH_OTHERS = ("neuron", "group")
 """Settings that shape numbers only through those that refer to them, such as `objective.neuron`."""
 NOTE = ("model", "note")
+MIN_QUALITY = ("model", "min_quality")
+"""A limit that shapes numbers only where a setting says `all` neurons."""
 WEIGHTS = ("model", "weights")
 """A file whose content is judged by the weights that the built model holds."""
 START = ("stimulus", "file")
@@ -49,7 +51,17 @@ def shaping(values: Mapping[str, Any]) -> dict[str, Any]:
     }
     if isinstance(kept.get(NOTE[0]), dict):
         kept[NOTE[0]].pop(NOTE[1], None)
+        limit = kept[MIN_QUALITY[0]].pop(MIN_QUALITY[1], None)
+        if limit is not None and "all" in _leaves([kept, *(values.get(name) for name in THROUGH_OTHERS)]):
+            kept[MIN_QUALITY[0]][MIN_QUALITY[1]] = limit
     return kept
+
+
+def _leaves(node: object) -> list[object]:
+    """The values in nested mappings and lists."""
+    if isinstance(node, Mapping):
+        return _leaves(list(node.values()))
+    return [leaf for item in node for leaf in _leaves(item)] if isinstance(node, (list, tuple)) else [node]
 
 
 def _plain(value: object) -> object:

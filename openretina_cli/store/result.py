@@ -56,6 +56,7 @@ class Result:
     session: str
     neurons: tuple[int, ...]
     cell_types: tuple[str, ...]
+    quality: tuple[float | None, ...]
     seed: int | None
     iterations: int | None
     stop_reason: str
@@ -203,6 +204,7 @@ def result_of_tree(tree: Mapping[str, Any], path: Path) -> Result:
         session=fields.text("session"),
         neurons=fields.take("neurons", values.counts, "a list of whole numbers from 0", ()),
         cell_types=fields.texts("cell_types"),
+        quality=values.numbers(tree.get("quality")) or (),
         seed=values.integer(tree.get("seed")),
         iterations=fields.take("iterations", values.count, "a whole number from 0", None),
         stop_reason=fields.text("stop_reason"),

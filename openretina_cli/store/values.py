@@ -46,6 +46,13 @@ def measured(value: object) -> float | None:
     return math.nan if value is None else number(value)
 
 
+def numbers(value: object) -> tuple[float | None, ...] | None:
+    """A list of finite numbers, with None for null."""
+    if not isinstance(value, list) or any(item is not None and number(item) is None for item in value):
+        return None
+    return tuple(map(number, value))
+
+
 def rate(value: object) -> float | None:
     """A positive number that is no further from 1 than frame rates in Hz and pixel sizes in um can be."""
     found = number(value)

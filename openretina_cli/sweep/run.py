@@ -128,7 +128,7 @@ class SweepRun:
         settings = template.settings(template.job(0, ()))
         self._local = own_launcher(template.config) == "batched"
         facts = self._retina(settings).facts
-        return Cells(facts.sessions, settings.session or next(iter(facts.sessions)))
+        return Cells(facts.sessions, settings.session or next(iter(facts.sessions)), facts.neurons_of)
 
     def _retina(self, settings: Settings) -> Retina:
         """The model of a run; the head of a cluster need not have the device that the runs get."""

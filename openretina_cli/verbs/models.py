@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import yaml
@@ -20,6 +21,7 @@ from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.run import RunConsole
 from openretina_cli.terminal.tables import columns_table, facts_table
 from openretina_cli.text import one_line
+from openretina_cli.web_address import is_web_address
 
 if TYPE_CHECKING:  # a list of names must not wait for torch
     from openretina_cli.models.facts import ModelFacts
@@ -77,6 +79,8 @@ def _known(path: Path) -> Known:
     remote = None
     if "url" in node:
         remote = RemoteCheckpoint.ensemble(node["name"], node["url"], node["seeds"])
+    elif is_web_address(node.get("path")):
+        remote = RemoteCheckpoint.single(node["path"], node["name"])
     return Known(path.stem, title_of(path), not {"path", "module"}.intersection(node), remote)
 
 
@@ -103,19 +107,51 @@ def _find(name: str) -> Known:
 def _fetch(names: Sequence[str], console: SafeConsole) -> None:
     if len(names) != 1:
         raise SettingError(f"{FETCH} takes one model, not {len(names)}", repair="openretina models fetch hoefling_2024")
-    known = _find(names[0])
-    if known.remote is None:
-        raise SettingError(f"{known.name} has no published files", expected="a model that can be downloaded")
+    remote = RemoteCheckpoint.single(names[0]) if is_web_address(names[0]) else _find(names[0]).remote
+    if remote is None:
+        raise SettingError(f"{names[0]} has no published files", expected="a model that can be downloaded")
     shown = RunConsole(console)
     with shown.live():
-        folder = fetch(known.remote, report=shown.download)
-    console.print(f"{known.name} is in {folder}", overflow="fold")
+        folder = fetch(remote, report=shown.download)
+    console.print(f"{remote.name} is in {folder}", overflow="fold")
+
+
+def _chosen(name: str) -> list[str]:
+    """The overrides that choose a model by its name, or by the path of its file or folder.
+
+    Raises:
+        SettingError: there is neither such a model nor such a file.
+    """
+    if name in known_models():
+        return [f"model={name}"]
+    if not Path(name).expanduser().exists():
+        _find(name)
+    folder = Path(name).expanduser()
+    published = folder.is_dir() and any(folder.glob("config_*.yaml"))
+    return [f"model={'ensemble_directory' if published else 'core_readout'}", f"model.path={name}"]
 
 
 def _group_text(facts: ModelFacts, session: str) -> str:
     counts = sorted(Counter(facts.groups.get(session, ())).items())
     names = {group: one_line(str(facts.group_names.get(group, group)), 200) for group, _ in counts}
     return ", ".join(f"{names[group]} ({group}): {count}" for group, count in counts) or "unknown"
+
+
+def _quality_text(facts: ModelFacts, session: str) -> str:
+    known = sorted(value for value in facts.quality.get(session, ()) if value is not None)
+    return f"{known[0]:.3g} to {known[-1]:.3g}, median {median(known):.3g}" if known else "unknown"
+
+
+def _normalisation_rows(facts: ModelFacts) -> list[tuple[str, str]]:
+    levels = facts.grey_levels
+    known = "unknown" if levels is None else f"grey levels minus {levels[0]:g}, divided by {levels[1]:g}"
+    pairs = zip(facts.channels, facts.stimulus_range or (), strict=False)
+    ranges = ", ".join(f"{name} {_limit(low)} to {_limit(high)}" for name, (low, high) in pairs)
+    return [("normalisation", known), ("stimulus range", ranges or "unknown")]
+
+
+def _limit(value: float | None) -> str:
+    return "no limit" if value is None else f"{value:.4g}"
 
 
 def _print_facts(facts: ModelFacts, console: SafeConsole) -> None:
@@ -131,20 +167,25 @@ def _print_facts(facts: ModelFacts, console: SafeConsole) -> None:
         ("stimulus", shape),
     ]
     rows += [("lag", f"{facts.lag} frames"), ("frame rate", rate), ("pixel size", pixel)]
+    rows += _normalisation_rows(facts)
+    rows += [("species", facts.species)] if facts.species else []
+    rows += [("members", str(facts.members))] if facts.members > 1 else []
+    rows += [("quality", facts.quality_metric)] if facts.quality_metric else []
     rows += [("response", f"once in {facts.response_stride} frames")] if facts.response_stride > 1 else []
     rows += [("note", facts.note)] if facts.note else []
     console.print(facts_table(rows))
-    sessions = columns_table(("session", "neurons", "cell-type groups"))
+    sessions = columns_table(("session", "neurons", "cell-type groups", *(["quality"] if facts.quality else [])))
     for session, neurons in facts.sessions.items():
-        sessions.add_row(one_line(session, 200), f"{neurons} (0 to {neurons - 1})", _group_text(facts, session))
+        cells = [one_line(session, 200), f"{neurons} (0 to {neurons - 1})", _group_text(facts, session)]
+        sessions.add_row(*cells, *([_quality_text(facts, session)] if facts.quality else []))
     console.print(sessions)
 
 
 def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
-    _find(name)
+    chosen = _chosen(name)
     from openretina_cli.config.compose import compose_settings
 
-    settings = compose_settings([f"model={name}", *overrides])
+    settings = compose_settings([*chosen, *overrides])
     from openretina_cli.run.model import build_model, choose_device  # torch, only where a checkpoint is opened
 
     shown = RunConsole(console)

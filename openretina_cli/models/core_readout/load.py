@@ -163,6 +163,7 @@ def _facts(members: Sequence[_Loaded], files: Sequence[Path], path: object, stat
         grey_levels=info.grey_levels,
         quality=_mean_quality(members),
         quality_metric=info.metric,
+        min_quality=stated.min_quality,
         species=info.species,
         members=len(members),
         source=stated.source or (", ".join(map(str, path)) if isinstance(path, list) else str(path)),

@@ -85,6 +85,7 @@ function resultRows(run) {
     ["session", run.session],
     ["neurons", run.neurons.join(", ")],
     ["cell type", run.types.join(", ")],
+    ["quality (test)", run.quality.map((value) => (isNumber(value) ? format(value, 3) : "unknown")).join(", ")],
     ["seed", isNumber(run.seed) ? String(run.seed) : ""],
     ["iterations", isNumber(run.iterations) ? String(run.iterations) : ""],
     ["stopped by", run.stop ?? ""],
