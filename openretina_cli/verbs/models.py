@@ -1,4 +1,4 @@
-"""List the known checkpoints, show what one of them holds, or download one."""
+"""List the known checkpoints, show or download one."""
 
 from __future__ import annotations
 

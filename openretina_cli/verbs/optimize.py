@@ -1,4 +1,4 @@
-"""Optimise a stimulus, or many in a sweep; --help lists all settings."""
+"""Optimise a stimulus, or many in a sweep."""
 
 from __future__ import annotations
 

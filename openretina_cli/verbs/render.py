@@ -1,4 +1,4 @@
-"""Make the videos and figures of finished runs, from their folders."""
+"""Make videos and figures of finished runs."""
 
 from __future__ import annotations
 

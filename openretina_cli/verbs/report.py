@@ -1,4 +1,4 @@
-"""Put together a page, a table and all stimuli of the runs in a folder."""
+"""Make page, table and stack of a folder's runs."""
 
 from __future__ import annotations
 

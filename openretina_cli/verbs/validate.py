@@ -1,4 +1,4 @@
-"""Judge optimised stimuli by a simulated retina, or by ensemble members held out."""
+"""Judge stimuli by a simulation or held-out members."""
 
 from __future__ import annotations
 
