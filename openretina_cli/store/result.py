@@ -119,11 +119,11 @@ class _Fields:
     flaws: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def take(self, name: str, read: Callable[[object], T | None], expected: str, default: T) -> T:
+        owner = values.below(self.tree, name.rpartition(".")[0]) if "." in name else self.tree
+        there = isinstance(owner, Mapping) and name.rpartition(".")[2] in owner
         value = values.below(self.tree, name)
-        found = read(value)
+        found = read(value) if there else None  # null is a number that is not finite, a missing field is none
         if found is None:
-            owner = values.below(self.tree, name.rpartition(".")[0]) if "." in name else self.tree
-            there = isinstance(owner, Mapping) and name.rpartition(".")[2] in owner
             self.flaws[name] = (f"says {name}={value!r:.80}" if there else f"has no {name}", expected)
         return default if found is None else found
 
