@@ -6,13 +6,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-hostile test-slurm lint format bench bench-zoo bench-against bundled-model wheel clean
+# Suites that start hundreds of processes, or solve whole retinas; `make test` leaves them to `make test-slow`.
+SLOW := $(patsubst %,tests/test_%.py,command mistakes places processes rendering report_page simulation slurm \
+	sweep_ends validation)
+
+.PHONY: demo test test-slow test-hostile test-slurm lint format bench bench-zoo bench-against bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
 test: $(READY)  ## lint, types, tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW))
+
+test-slow: $(READY)  ## the whole command: mistakes, kills, signals, full disks, Slurm, a browser, whole retinas
+	$(BIN)/python -m pytest $(SLOW)
 
 test-hostile: $(READY)  ## every one of a thousand hostile checkpoints and run folders, of which `make test` tries a sample
 	OPENRETINA_TESTS_EVERY_MUTANT=1 $(BIN)/python -m pytest tests/test_hostile_checkpoints.py tests/test_hostile_folders.py
