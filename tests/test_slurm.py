@@ -229,7 +229,7 @@ def test_a_sweep_is_left_and_collected_later(
     read_until(head, "slurm")
     (folder / "hold-0.5").unlink()
     code, output = end(head)
-    assert (code, len(re.findall("failed neuron=1,.*told to fail", output))) == (1, 1), output
+    assert (code, len(re.findall("failed neuron=1: .*told to fail", output))) == (1, 1), output
     before = finished(results)
     assert statuses(results) == {"completed": 2, "failed": 1}
 
