@@ -32,6 +32,7 @@ for name in [*os.environ]:
 # No test is timed: a machine that stalls for a moment is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
+os.environ["TERM"] = "xterm"  # a dumb terminal shows no progress
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

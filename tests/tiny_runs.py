@@ -14,7 +14,10 @@ from openretina_cli.main import main
 TINY = (
     *("model=torch_module", "model.module._target_=tiny_runs.Tiny", "model.channels=[grey]"),
     *("model.height=8", "model.width=6", "stimulus.frames=8", "reducer=mean", "stopper.max_iterations=1"),
-    "device=cpu",
+    *(
+        "model.stimulus_range=[[null,null]]",
+        "device=cpu",
+    ),  # without limits, so that no warning says that none are known
 )
 
 
