@@ -18,6 +18,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from openretina_cli.errors import OpenRetinaError, SettingError
+from openretina_cli.store.package import own_text
 from openretina_cli.terminal.streams import Streams, replacing_streams, write_text
 
 HELP = """\
@@ -68,7 +69,7 @@ def _verb(name: str) -> ModuleType:
 
 def _first_line(name: str) -> str:
     """The first line of a verb's docstring, read from the source: imports of all verbs would take half a second."""
-    found = DOCSTRING.match((VERBS / f"{name}.py").read_text(encoding="utf-8"))
+    found = DOCSTRING.match(own_text(VERBS / f"{name}.py"))
     return found["line"] if found else ""
 
 

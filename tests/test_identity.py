@@ -23,7 +23,7 @@ from torch import nn
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.folder_name import short
 from openretina_cli.main import main
-from openretina_cli.solver import Solved, solve
+from openretina_cli.run.solver import Solved, solve
 from openretina_cli.store.identity import recorded_key
 
 MODULES = {

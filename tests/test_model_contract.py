@@ -30,9 +30,9 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ModelError, OpenRetinaError, SettingError
 from openretina_cli.models.axes import AxisReader
-from openretina_cli.result import result_of
 from openretina_cli.run.model import build_model
-from openretina_cli.solver import Solved, Solver, solve
+from openretina_cli.run.result import result_of
+from openretina_cli.run.solver import Solved, Solver, solve
 from openretina_cli.stimulus.pixels import random_stimulus
 
 CPU = torch.device("cpu")

@@ -14,11 +14,11 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.result import result_of
 from openretina_cli.run.acceleration import WindowedModel, accelerate
 from openretina_cli.run.model import build_model
 from openretina_cli.run.problem import Plan, plan_run
-from openretina_cli.solver import Solved, solve
+from openretina_cli.run.result import result_of
+from openretina_cli.run.solver import Solved, solve
 from openretina_cli.stopper import Step
 
 MODEL = ("model=ensemble_directory", f"model.path={DATA / 'ensemble'}", "model.members=[0,1]", "device=cpu")
@@ -65,7 +65,7 @@ BATCH = [
 
 
 def test_runs_of_a_batch_are_the_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openretina_cli.run.workbench.LARGEST_STACK", {"cpu": 4})  # the batch takes three stacks
+    monkeypatch.setattr("openretina_cli.run.model.LARGEST_STACK", {"cpu": 4})  # the batch takes three stacks
     reporter = Silent()
     together = solve([settings(*overrides) for overrides in BATCH], reporter)
     assert sum(reporter.steps.values()) == sum(len(run.outcome.history) for run in together)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from openretina_cli.store.package import own_text
+
 SETTING = re.compile(r"^(?P<indent> *)(?P<key>[\w\"]+):(?: (?P<value>.*?))?(?: +# (?P<comment>.*))?$")
 COLUMN = 32
 """Columns of the left part."""
@@ -30,7 +32,7 @@ class Setting:
 
 def title_of(path: Path) -> str:
     """What an option is: the first comment in its file that is no instruction to Hydra."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in own_text(path).splitlines():
         if line.startswith("# ") and not line.startswith("# @package"):
             return line[2:].strip()
     return ""
@@ -39,7 +41,7 @@ def title_of(path: Path) -> str:
 def settings_of(path: Path) -> Iterator[Setting]:
     """The keys of an option, nested ones with dots, in the order of the file."""
     above: list[tuple[int, str]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in own_text(path).splitlines():
         if (match := SETTING.match(line)) is None:
             continue
         indent, key = len(match["indent"]), match["key"].strip('"')
@@ -53,7 +55,7 @@ def settings_of(path: Path) -> Iterator[Setting]:
 
 def defaults_of(path: Path) -> dict[str, str]:
     """The option that is chosen in each group."""
-    chosen = re.findall(r"^ +- (\w+): (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    chosen = re.findall(r"^ +- (\w+): (.+)$", own_text(path), flags=re.MULTILINE)
     return dict(chosen)
 
 

@@ -13,8 +13,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from openretina_cli.checks import closest, spelt
-from openretina_cli.config.location import PACKAGE
 from openretina_cli.errors import SettingError
+from openretina_cli.store.package import PACKAGE, own_text
 
 WORDS = {
     int: "a whole number",
@@ -44,7 +44,7 @@ def _source(module: str) -> ast.Module | None:
     """The syntax tree of a module of this package; None for others."""
     package, *parts = module.split(".")
     file = PACKAGE.joinpath(*parts).with_suffix(".py")
-    return ast.parse(file.read_text(encoding="utf-8")) if package == PACKAGE.name and parts and file.is_file() else None
+    return ast.parse(own_text(file)) if package == PACKAGE.name and parts and file.is_file() else None
 
 
 def _of_function(function: ast.FunctionDef, bound: bool) -> Signature:

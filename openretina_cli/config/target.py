@@ -18,12 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-import yaml
-
 from openretina_cli.checks import closest, spelt
-from openretina_cli.config.location import PACKAGE, config_directory
 from openretina_cli.config.signature import example_of, fitted, read_signature
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
+from openretina_cli.store.package import PACKAGE, config_directory, own_text, own_yaml
 
 TARGET = "_target_"
 POSITIONAL = "_args_"
@@ -70,14 +68,14 @@ def _replacement(group: str, kind: object) -> str:
     path = config_directory() / group / f"{kind}.yaml"
     if not path.is_file():
         return f"{TARGET}: my_module.MyClass, or as in {group}/*.yaml of the package"
-    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    node = own_yaml(path)
     return f"{TARGET}: {(node if TARGET in node else next(iter(node.values())))[TARGET]}"
 
 
 @cache
 def packaged_targets() -> frozenset[str]:
     """The classes of the packaged options, which may be imported whoever names them."""
-    texts = [path.read_text(encoding="utf-8") for path in config_directory().glob("*/*.yaml")]
+    texts = [own_text(path) for path in config_directory().glob("*/*.yaml")]
     return frozenset(target for text in texts for target in re.findall(rf"^ *{TARGET}: ([\w.]+)", text, re.MULTILINE))
 
 

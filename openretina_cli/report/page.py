@@ -8,14 +8,14 @@ import html
 import json
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from openretina_cli.report.page_data import page_data
 from openretina_cli.report.pictures import Pictures
 from openretina_cli.report.run import Run
+from openretina_cli.store.package import PACKAGE, own_text
 
-PARTS = files("openretina_cli.report").joinpath("page")
+PARTS = PACKAGE / "report" / "page"
 SCRIPTS = (
     "data.js",
     "draw.js",
@@ -61,7 +61,7 @@ def page_html(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
 
 
 def _part(name: str) -> str:
-    return PARTS.joinpath(name).read_text(encoding="utf-8")
+    return own_text(PARTS / name)
 
 
 def _hash(text: str) -> str:

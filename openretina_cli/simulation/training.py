@@ -22,6 +22,7 @@ from openretina_cli.simulation.files import torch_bytes
 from openretina_cli.simulation.movies import CHANNELS, HEIGHT, WIDTH
 from openretina_cli.simulation.recording import Recording
 from openretina_cli.store.aside import write_whole
+from openretina_cli.store.tensors import load_tensors
 
 MODEL_CONFIG: dict[str, Any] = {
     "batch_adaptation": False,
@@ -166,7 +167,7 @@ def read_state(path: Path, task: Mapping[str, Any]) -> dict[str, Any] | None:
     """The state of an interrupted or finished training, unless it was of another schedule or retina."""
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = load_tensors(path)
     means, expected = state["means"], task["means"]
     # the same recording may be rounded otherwise on another machine
     same = means.shape == expected.shape and torch.allclose(means, expected, rtol=1e-3)

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from openretina_cli.errors import SettingError
-
-
-def _read(path: Path) -> object:
-    if path.suffix == ".npy":
-        return torch.from_numpy(np.load(path, allow_pickle=False))
-    return torch.load(path, map_location="cpu", weights_only=True)
+from openretina_cli.store.tensors import load_tensors
 
 
 def read_stimulus(path: Path, shape: tuple[int, int, int, int]) -> Tensor:
@@ -30,7 +24,7 @@ def read_stimulus(path: Path, shape: tuple[int, int, int, int]) -> Tensor:
     if not path.is_file():
         raise SettingError(f"stimulus.file={path} does not exist")
     try:
-        stimulus = _read(path)
+        stimulus = load_tensors(path)
     except Exception as error:  # torch and numpy raise many kinds for a broken or hostile file
         raise SettingError(
             f"stimulus.file={path} cannot be read: {type(error).__name__}", expected=".pt or .npy"

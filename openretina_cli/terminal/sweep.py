@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.config.template import Job
     from openretina_cli.models.facts import ModelFacts
     from openretina_cli.report import ReportFiles
+    from openretina_cli.run.resume import Progress as Standing
     from openretina_cli.stopper import Step
-    from openretina_cli.sweep.resume import Progress as Standing
 
 LINES = 10
 """Plain lines about the progress of one sweep."""

@@ -9,14 +9,12 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-import yaml
-
 from openretina_cli import completion
 from openretina_cli.checks import closest
 from openretina_cli.config.help import title_of
-from openretina_cli.config.location import config_directory
 from openretina_cli.errors import SettingError
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
+from openretina_cli.store.package import config_directory, own_yaml
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.run import RunConsole
 from openretina_cli.terminal.tables import columns_table, facts_table
@@ -75,7 +73,7 @@ class Known:
 
 
 def _known(path: Path) -> Known:
-    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    node = own_yaml(path)
     remote = None
     if "url" in node:
         remote = RemoteCheckpoint.ensemble(node["name"], node["url"], node["seeds"])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from openretina_cli import completion
 from openretina_cli.config.help import LAUNCHER, columns, defaults_of, group_lines, settings_of, shown_setting
-from openretina_cli.config.location import config_directory
 from openretina_cli.config.paths import expand_home
+from openretina_cli.store.package import config_directory
 
 if TYPE_CHECKING:  # help and completion of names do not wait for Hydra
     import argparse
@@ -109,9 +109,9 @@ def _sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides:
     """Make a sweep, or let Hydra make it where the launcher or sweeper is one of Hydra's own."""
     from openretina_cli.config.compose import compose_sweep
     from openretina_cli.config.overrides import read_overrides
-    from openretina_cli.single_run import sweep_job
-    from openretina_cli.sweep.by_hydra import sweep_by_hydra
-    from openretina_cli.sweep.run import SweepRun, is_ours
+    from openretina_cli.run.by_hydra import sweep_by_hydra
+    from openretina_cli.run.single import sweep_job
+    from openretina_cli.run.sweep import SweepRun, is_ours
     from openretina_cli.terminal.console import make_console
     from openretina_cli.terminal.sweep import SweepConsole
 
@@ -136,7 +136,7 @@ def run(argv: Sequence[str]) -> None:
     from openretina_cli.config.compose import compose, is_sweep, read_arguments
     from openretina_cli.config.hydra_app import hand_to_hydra
     from openretina_cli.config.overrides import read_overrides
-    from openretina_cli.single_run import run_single, sweep_job
+    from openretina_cli.run.single import run_single, sweep_job
 
     args, parser = read_arguments(argv)
     sweeps = is_sweep(args)

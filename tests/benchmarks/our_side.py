@@ -23,10 +23,10 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.models.twin import EnsembleModel
 from openretina_cli.run.acceleration import accelerate
+from openretina_cli.run.batch import batch_runner
+from openretina_cli.run.model import Workbench
+from openretina_cli.run.plan import plan_sweep
 from openretina_cli.run.problem import Plan
-from openretina_cli.run.workbench import Workbench
-from openretina_cli.sweep.batch import batch_runner
-from openretina_cli.sweep.plan import plan_sweep
 
 OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=168")
 

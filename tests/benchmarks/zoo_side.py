@@ -46,7 +46,7 @@ def ours(file: Path, start: Tensor, iterations: int) -> tuple[Tensor, float]:
     from openretina_cli.config.compose import compose_settings
     from openretina_cli.loop.loop import optimize_stack
     from openretina_cli.run.acceleration import accelerate
-    from openretina_cli.run.workbench import Workbench
+    from openretina_cli.run.model import Workbench
 
     place = file.with_suffix(".start.pt")
     torch.save(start, place)

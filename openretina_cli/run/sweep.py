@@ -17,20 +17,20 @@ from openretina_cli.config.template import Template
 from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.report import ReportFiles, write_report
+from openretina_cli.run import slurm
 from openretina_cli.run.currency import Currency
+from openretina_cli.run.failure import Failures
+from openretina_cli.run.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
+from openretina_cli.run.plan import Compose, Sweep, plan_sweep
+from openretina_cli.run.resume import Progress, standing
+from openretina_cli.run.slurm_submit import check_programs
 from openretina_cli.store.aside import refuse_links, write_whole
-from openretina_cli.sweep import slurm
-from openretina_cli.sweep.failure import Failures
-from openretina_cli.sweep.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
-from openretina_cli.sweep.plan import Compose, Sweep, plan_sweep
-from openretina_cli.sweep.resume import Progress, standing
-from openretina_cli.sweep.slurm_submit import check_programs
 
 if TYPE_CHECKING:  # torch, only where something is computed
     from openretina_cli.config.settings import Settings
     from openretina_cli.models.twin import Retina
-    from openretina_cli.run.workbench import Workbench
-    from openretina_cli.sweep.batch import SweepReporter
+    from openretina_cli.run.batch import SweepReporter
+    from openretina_cli.run.model import Workbench
 
 MULTIRUN = "multirun.yaml"
 """Where Hydra leaves the settings of a sweep."""
@@ -74,7 +74,7 @@ class SweepRun:
 
     @cached_property
     def _bench(self) -> Workbench:
-        from openretina_cli.run.workbench import Workbench  # torch, only where the model is asked
+        from openretina_cli.run.model import Workbench  # torch, only where the model is asked
 
         return Workbench(self._console.reporter.download)
 
@@ -142,8 +142,8 @@ class SweepRun:
             return slurm.launch(
                 sweep, progress.todo, launcher, self._currency, self._console.reporter, self._console.say
             )
-        from openretina_cli.solver import Solver  # torch
-        from openretina_cli.sweep.batch import batch_runner
+        from openretina_cli.run.batch import batch_runner
+        from openretina_cli.run.solver import Solver  # torch
 
         solver = Solver(self._console.reporter, self._bench, self._currency)
         first, workers = progress.todo[0], launcher.workers

@@ -22,12 +22,12 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
 from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
-from openretina_cli.pipeline import tell, write_numbers
-from openretina_cli.solver import Reporter, Solved, Solver
-from openretina_cli.sweep.area import Area, area
-from openretina_cli.sweep.failure import Failures, write_failure
-from openretina_cli.sweep.job_log import JobLog, collected
-from openretina_cli.sweep.plan import Group
+from openretina_cli.run.area import Area, area
+from openretina_cli.run.failure import Failures, write_failure
+from openretina_cli.run.job_log import JobLog, collected
+from openretina_cli.run.pipeline import tell, write_numbers
+from openretina_cli.run.plan import Group
+from openretina_cli.run.solver import Reporter, Solved, Solver
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk after which no run can be written."""

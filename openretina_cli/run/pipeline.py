@@ -13,8 +13,8 @@ from openretina_cli.artifacts.tables import write_history, write_response, write
 from openretina_cli.config.settings import Settings
 from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError
-from openretina_cli.result import result_of
-from openretina_cli.solver import Reporter, Solved, solve
+from openretina_cli.run.result import result_of
+from openretina_cli.run.solver import Reporter, Solved, solve
 from openretina_cli.store import names
 
 log = logging.getLogger(__name__)

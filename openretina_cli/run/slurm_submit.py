@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli.errors import ArtifactError, RunError, SettingError
-from openretina_cli.sweep.launcher import Slurm
-from openretina_cli.sweep.plan import Group
-from openretina_cli.sweep.slurm_queue import Task
-from openretina_cli.sweep.slurm_record import PLACE, new_record, write_record
-from openretina_cli.sweep.slurm_watch import Awaited
+from openretina_cli.run.launcher import Slurm
+from openretina_cli.run.plan import Group
+from openretina_cli.run.slurm_queue import Task
+from openretina_cli.run.slurm_record import PLACE, new_record, write_record
+from openretina_cli.run.slurm_watch import Awaited
 
 if TYPE_CHECKING:  # not everybody has it
     from submitit import SlurmExecutor
@@ -95,7 +95,7 @@ def _submit_array(parts: Sequence[Group], directory: Path, options: Slurm) -> di
 
 
 def _call_sbatch(parts: Sequence[Group], directory: Path, name: str, options: Slurm) -> None:
-    from openretina_cli.sweep.slurm_task import Part, work  # torch, only where there is something to submit
+    from openretina_cli.run.slurm_task import Part, work  # torch, only where there is something to submit
 
     workers = options.cpus_per_task if options.workers is None else options.workers
     tasks = [Part(directory, part, workers) for part in parts]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.template import Job
 from openretina_cli.run.currency import Currency
-from openretina_cli.sweep.plan import Group, Sweep
+from openretina_cli.run.plan import Group, Sweep
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,18 @@ from filelock import FileLock, Timeout
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.template import Job
 from openretina_cli.errors import RunError, SettingError
+from openretina_cli.run import slurm_queue
 from openretina_cli.run.currency import Currency
-from openretina_cli.sweep import slurm_queue
-from openretina_cli.sweep.failure import Failures
-from openretina_cli.sweep.launcher import Slurm
-from openretina_cli.sweep.plan import Group, Sweep
-from openretina_cli.sweep.slurm_queue import State, Task
-from openretina_cli.sweep.slurm_record import PLACE, Record, failure_stamp, read_records
-from openretina_cli.sweep.slurm_submit import submit, writable
-from openretina_cli.sweep.slurm_watch import Awaited, Watch
+from openretina_cli.run.failure import Failures
+from openretina_cli.run.launcher import Slurm
+from openretina_cli.run.plan import Group, Sweep
+from openretina_cli.run.slurm_queue import State, Task
+from openretina_cli.run.slurm_record import PLACE, Record, failure_stamp, read_records
+from openretina_cli.run.slurm_submit import submit, writable
+from openretina_cli.run.slurm_watch import Awaited, Watch
 
 if TYPE_CHECKING:  # torch
-    from openretina_cli.sweep.batch import SweepReporter
+    from openretina_cli.run.batch import SweepReporter
 
 LOCK = "head.lock"
 

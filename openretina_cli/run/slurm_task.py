@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from openretina_cli.config.template import Job, register_resolvers
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.run.batch import batch_runner
+from openretina_cli.run.plan import Group
 from openretina_cli.stopper import Step
-from openretina_cli.sweep.batch import batch_runner
-from openretina_cli.sweep.plan import Group
 from openretina_cli.terminal.streams import output_handler
 
 FORMAT = "%(asctime)s %(message)s"

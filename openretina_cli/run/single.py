@@ -15,7 +15,7 @@ from openretina_cli.config.job import current_folder, current_restored, make_cur
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.run.currency import Currency
-from openretina_cli.sweep.failure import write_failure
+from openretina_cli.run.failure import write_failure
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
 
@@ -42,7 +42,7 @@ def _job(config: Composed, folder: RunFolder, stage: Path) -> Iterator[None]:
 
 def _currency() -> Currency:
     def loaded_digest(settings: Settings) -> str:
-        from openretina_cli.run.workbench import Workbench  # torch, only where a model must be built to be known
+        from openretina_cli.run.model import Workbench  # torch, only where a model must be built to be known
 
         return Workbench().retina(settings).facts.sha256
 
@@ -85,7 +85,7 @@ def run_single(config: Composed) -> float:
         console.finish(folder.result or result, folder.path)
         return _value(result)
     with console.live(), folder.stage() as stage, current_restored(), _job(config, folder, stage):
-        from openretina_cli.pipeline import run  # torch, only where something is computed
+        from openretina_cli.run.pipeline import run  # torch, only where something is computed
 
         result = run(settings, folder, stage, console)
     console.finish(result, folder.path)
@@ -134,7 +134,7 @@ def sweep_job(config: Composed) -> float:
 
 
 def _run_here(settings: Settings, folder: RunFolder) -> dict[str, Any]:
-    from openretina_cli.pipeline import run  # torch, only where something is computed
+    from openretina_cli.run.pipeline import run  # torch, only where something is computed
 
     console = RunConsole(make_console())
     with console.live(), folder.stage() as stage:

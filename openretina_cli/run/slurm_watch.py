@@ -11,11 +11,11 @@ from pathlib import Path
 
 from openretina_cli.config.template import Job
 from openretina_cli.errors import RunError
-from openretina_cli.sweep import slurm_queue
-from openretina_cli.sweep.failure import write_failure
-from openretina_cli.sweep.plan import Group
-from openretina_cli.sweep.slurm_queue import State, Task
-from openretina_cli.sweep.slurm_record import Claim, outcome
+from openretina_cli.run import slurm_queue
+from openretina_cli.run.failure import write_failure
+from openretina_cli.run.plan import Group
+from openretina_cli.run.slurm_queue import State, Task
+from openretina_cli.run.slurm_record import Claim, outcome
 
 MOST_S = 2.0
 """Seconds between two looks at the folders, which cost less than a look at the queue."""

@@ -21,8 +21,8 @@ from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
 from openretina_cli.run.acceleration import accelerate, full_responses
 from openretina_cli.run.currency import Currency
+from openretina_cli.run.model import Workbench
 from openretina_cli.run.problem import Plan
-from openretina_cli.run.workbench import Workbench
 from openretina_cli.stopper import Step
 from openretina_cli.store.identity import Identity
 

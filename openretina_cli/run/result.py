@@ -12,7 +12,7 @@ import numpy as np
 
 from openretina_cli.artifacts.description import describe_stimulus
 from openretina_cli.run.problem import Plan
-from openretina_cli.solver import Solved
+from openretina_cli.run.solver import Solved
 from openretina_cli.store.identity import SCHEMA
 
 

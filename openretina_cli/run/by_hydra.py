@@ -15,10 +15,10 @@ from openretina_cli.config.hydra_app import hand_to_hydra
 from openretina_cli.config.overrides import Override, quoted
 from openretina_cli.errors import SettingError
 from openretina_cli.report import write_report
+from openretina_cli.run.launcher import own_launcher
+from openretina_cli.run.plan import several_directories
+from openretina_cli.run.sweep import Console, SweepRun
 from openretina_cli.store.names import RESULT
-from openretina_cli.sweep.launcher import own_launcher
-from openretina_cli.sweep.plan import several_directories
-from openretina_cli.sweep.run import Console, SweepRun
 
 
 def _check_one_folder(overrides: Sequence[Override]) -> None:

@@ -12,7 +12,7 @@ from openretina_cli.config.folder_name import telling_keys
 from openretina_cli.config.settings import Settings, check_varied
 from openretina_cli.config.template import Job, Template, shared_part
 from openretina_cli.errors import SettingError
-from openretina_cli.sweep.placement import placed_jobs
+from openretina_cli.run.placement import placed_jobs
 
 Compose = Callable[[Sequence[str]], Composed]
 """Composes overrides into settings, Hydra's own among them."""

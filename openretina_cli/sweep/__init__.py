@@ -1,1 +1,0 @@
-"""Many runs: expand, group, launch, resume, report."""
