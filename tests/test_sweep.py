@@ -121,12 +121,10 @@ def test_a_run_is_composed_as_hydra_would(varied: tuple[str, ...]) -> None:
     template = Template(compose(args, shared_part(request)))
     before = HydraConfig.instance().cfg
     try:
-        config = template.become(17, request)
-        assert OmegaConf.to_yaml(without_hydra(config)) == OmegaConf.to_yaml(without_hydra(whole))
-        assert config.hydra.overrides.task == list(overrides)
         job = template.job(17, request)
-        assert job.key == template.settings(job).key == read_settings(without_hydra(whole)).key
-        assert vars(template.settings(job)) == vars(read_settings(without_hydra(whole)))
+        assert OmegaConf.to_yaml(without_hydra(template.config)) == OmegaConf.to_yaml(without_hydra(whole))
+        assert template.config.hydra.overrides.task == job.overrides == list(overrides)
+        assert vars(job.settings) == vars(read_settings(without_hydra(whole)))
     finally:
         HydraConfig.instance().cfg = before
 

@@ -22,11 +22,6 @@ def plain(node: Composed, *, resolve: bool) -> Any:
     return OmegaConf.to_container(node, resolve=resolve)
 
 
-def text_at(config: Composed, key: str) -> str:
-    """The value of a dotted key as text, interpolations resolved."""
-    return str(OmegaConf.select(config, key))
-
-
 def yaml_text(config: Composed) -> str:
     """The settings as YAML, interpolations as they are written."""
     return OmegaConf.to_yaml(config)

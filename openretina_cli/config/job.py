@@ -1,4 +1,4 @@
-"""Hydra's record of the present job, which `${hydra:...}` refers to, and what Hydra sets up for a job."""
+"""Hydra's record of the present job, which `${hydra:...}` refers to."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import configure_log
-from omegaconf import open_dict, read_write
 
-from openretina_cli.config.composed import Composed
-from openretina_cli.config.provenance import write_provenance
-
-
-def make_current(config: Composed) -> None:
-    """Make composed settings those of the present job, so that `${hydra:...}` resolves."""
-    HydraConfig.instance().set_config(config)
+from openretina_cli.config.compose import expand_homes
+from openretina_cli.config.composed import Composed, without_hydra
+from openretina_cli.config.provenance import Record
+from openretina_cli.config.settings import read_settings
+from openretina_cli.config.template import Job
 
 
 @contextmanager
@@ -29,29 +25,21 @@ def current_restored() -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
-def current_folder() -> Path:
-    """The folder of the job that one of Hydra's launchers runs."""
-    return Path(HydraConfig.get().runtime.output_dir)
-
-
-def _set_output_directory(config: Composed, path: Path) -> None:
-    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-        config.hydra.runtime.output_dir = str(path)
-    make_current(config)
-
-
-def set_up_job(config: Composed, stage: Path, folder: Path) -> None:
-    """Set up what Hydra sets up for a job: its config, the run's log file, the provenance files.
-
-    Args:
-        config: composed settings of the run; its output directory is set.
-        stage: folder that the files are written into, before they appear in the run's folder.
-        folder: the run's folder.
+def run_alone(config: Composed) -> tuple[Job, Record]:
+    """The one run that composed settings ask for, and what Hydra leaves beside it.
 
     Raises:
-        OSError: a file cannot be written.
+        SettingError: a setting is wrong.
     """
-    _set_output_directory(config, stage)  # the log is written aside like everything else
-    configure_log(config.hydra.job_logging, config.hydra.verbose)
-    _set_output_directory(config, folder)
-    write_provenance(config, stage)
+    HydraConfig.instance().set_config(config)  # so that ${hydra:...} resolves
+    return Job(Path(str(config.hydra.run.dir)).absolute(), read_settings(without_hydra(config))), Record.of(config)
+
+
+def run_of_hydra(config: Composed) -> Job:
+    """The run that one of Hydra's launchers asks for, in the folder that the launcher has made.
+
+    Raises:
+        SettingError: a setting is wrong.
+    """
+    expand_homes(config)
+    return Job(Path(HydraConfig.get().runtime.output_dir), read_settings(config))

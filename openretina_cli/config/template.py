@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from openretina_cli.config.composed import without_hydra
 from openretina_cli.config.expand import VARIED, Request
 from openretina_cli.config.folder_name import short
-from openretina_cli.config.settings import Settings, plain_settings, read_settings
+from openretina_cli.config.provenance import Record
+from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.config.uninterrupted import uninterrupted
-from openretina_cli.store.identity import settings_key
 
 LOCKS = ["struct", "readonly"]
 """What keeps composed settings from being changed."""
@@ -30,21 +31,39 @@ def register_resolvers() -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep.
+    """One run, as it was planned.
 
     Attributes:
-        number: its place in the sweep, Hydra's `hydra.job.num`.
-        request: its overrides.
         folder: where it goes.
-        key: of its settings, see `Settings.key`.
-        stack: runs with equal values share one model, so that they can be solved as one stack.
+        settings: its checked settings.
+        number: its place in the sweep, Hydra's `hydra.job.num`; None for a run alone, as Hydra has it.
+        request: its overrides.
+        dirname: what Hydra calls `override_dirname`.
     """
 
-    number: int
-    request: Request
     folder: Path
-    key: str
-    stack: str
+    settings: Settings
+    number: int | None = None
+    request: Request = ()
+    dirname: str = ""
+
+    @property
+    def key(self) -> str:
+        """The digest of its settings, see `Settings.key`."""
+        return self.settings.key
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was set for it, except what says how Hydra works."""
+        return [assignment.text for assignment in self.request if not assignment.is_hydras]
+
+    @property
+    def stack(self) -> str:
+        """Runs with equal values share one model, so that they can be solved as one stack."""
+        values = self.settings.values
+        start = values.get("stimulus")
+        frames = start.get("frames") if isinstance(start, dict) else None
+        return json.dumps([frames, *map(values.get, ("model", "device", "tf32"))], sort_keys=True, default=str)
 
     @property
     def session(self) -> str:
@@ -58,7 +77,7 @@ def shared_part(request: Request) -> tuple[str, ...]:
 
 
 class Template:
-    """Composed settings, Hydra's own among them, that become those of one run after another.
+    """Composed settings, Hydra's own among them, that become those of one run after another while a sweep is planned.
 
     Composing takes Hydra 50 ms, a change in place one. Settings that refer to neuron, session or seed by interpolation
     are resolved anew for each run; no choice of an option can refer to them.
@@ -74,56 +93,77 @@ class Template:
     ) -> None:
         register_resolvers()
         self.config = config
-        bare = without_hydra(config)
-        self._bare = bare
+        self._bare = without_hydra(config)
         if moment is not None:
             OmegaConf.copy_cache(moment.config, config)
-        OmegaConf.copy_cache(config, bare)
+        OmegaConf.copy_cache(config, self._bare)
         self._telling = telling
         self._like: Settings | None = None
         # such settings may differ from run to run beyond neuron, session and seed
-        self._refers_to_hydra = "${hydra:" in OmegaConf.to_yaml(bare)
+        self._refers_to_hydra = "${hydra:" in OmegaConf.to_yaml(self._bare)
+
+    @cached_property
+    def record(self) -> Record:
+        """What Hydra leaves beside the runs."""
+        return Record.of(self.config)
 
     @uninterrupted()
-    def become(self, number: int, request: Request, folder: Path | None = None) -> DictConfig:
-        """Make the settings those of a run, and return them; the next call changes them again.
-
-        Args:
-            number: of the run in the sweep.
-            request: the overrides of the run.
-            folder: where the run goes; None means the folder that is named by what tells the runs apart.
+    def job(self, number: int, request: Request) -> Job:
+        """Plan a run, in the folder that is named by what tells the runs apart.
 
         Raises:
-            SettingError: the sweep's folder cannot be resolved.
+            SettingError: a setting of the run is wrong, or the sweep's folder cannot be resolved.
         """
-        self._become(number, request, self._telling)
-        if folder is not None:
-            self._set_output(folder)
-        return self.config
+        dirname = self._become(number, request, self._telling)
+        self._set_output(self._named())
+        return Job(self._named(), self._settings(), number, request, dirname)
 
-    def _become(self, number: int, request: Request, telling: AbstractSet[str] | None) -> None:
+    @uninterrupted()
+    def fully_named(self, job: Job) -> Path:
+        """The folder of a run that is named by everything that was set for it, not only by what differs."""
+        self._become(job.number, job.request, None)
+        return self._named()
+
+    @uninterrupted()
+    def placed(self, job: Job, folder: Path) -> Job:
+        """The run in another folder, to which its settings may refer.
+
+        Raises:
+            SettingError: a setting of the run is wrong.
+        """
+        if not self._refers_to_hydra:
+            return replace(job, folder=folder)
+        self._become(job.number, job.request, self._telling)
+        self._set_output(folder)
+        return replace(job, folder=folder, settings=self._settings())
+
+    def _settings(self) -> Settings:
+        self._like = read_settings(self._bare, self._like)
+        return self._like
+
+    def _become(self, number: int | None, request: Request, telling: AbstractSet[str] | None) -> str:
+        """Make the settings those of a run, and return what Hydra calls `override_dirname`."""
         config, hydra = self.config, self.config.hydra
         HydraConfig.instance().cfg = config  # type: ignore[assignment]  # as Hydra does; so that ${hydra:...} resolves
-        self._vary(request)
+        for node in (config, self._bare):
+            with flag_override(node, LOCKS, False):
+                for assignment in request:
+                    if assignment.key in VARIED:
+                        node[assignment.key] = assignment.value
         with flag_override(config, LOCKS, False):
             hydra.job.id, hydra.job.num = str(number), number
             hydra.overrides.task = [assignment.text for assignment in request if not assignment.is_hydras]
-            hydra.job.override_dirname = self._dirname(request, telling)
-        self._set_output(self.directory / str(hydra.sweep.subdir))
+            hydra.job.override_dirname = dirname = self._dirname(request, telling)
+        return dirname
+
+    def _named(self) -> Path:
+        return self.directory / str(self.config.hydra.sweep.subdir)
 
     def _set_output(self, folder: Path) -> None:
         with flag_override(self.config, LOCKS, False):
             self.config.hydra.runtime.output_dir = str(folder)
 
-    def _vary(self, request: Request) -> None:
-        for node in (self.config, self._bare):
-            with flag_override(node, LOCKS, False):
-                for assignment in request:
-                    if assignment.key in VARIED:
-                        node[assignment.key] = assignment.value
-
     def _dirname(self, request: Request, telling: AbstractSet[str] | None) -> str:
-        """What Hydra calls `override_dirname`."""
         how = self.config.hydra.job.config.override_dirname
         named = [
             item.text
@@ -144,33 +184,3 @@ class Template:
         """The sweep's folder as it is written, with its interpolations."""
         node = OmegaConf.to_container(OmegaConf.masked_copy(self.config, "out"), resolve=False)
         return str(node["out"]) if isinstance(node, dict) else ""
-
-    @uninterrupted()
-    def job(self, number: int, request: Request) -> Job:
-        """The record of a run."""
-        config = self.become(number, request)
-        values = plain_settings(self._bare)
-        start = values.get("stimulus")
-        frames = start.get("frames") if isinstance(start, dict) else None
-        stack = json.dumps([frames, *map(values.get, ("model", "device", "tf32"))], sort_keys=True, default=str)
-        return Job(number, request, Path(config.hydra.runtime.output_dir), settings_key(values), stack)
-
-    @uninterrupted()
-    def fully_named(self, job: Job) -> Path:
-        """The folder of a run that is named by everything that was set for it, not only by what differs."""
-        self._become(job.number, job.request, None)
-        return Path(str(self.config.hydra.runtime.output_dir))
-
-    @uninterrupted()
-    def settings(self, job: Job) -> Settings:
-        """The checked settings of a run.
-
-        Raises:
-            SettingError: one is wrong.
-        """
-        if self._refers_to_hydra:
-            self.become(job.number, job.request, job.folder)
-        else:
-            self._vary(job.request)
-        self._like = read_settings(self._bare, self._like)
-        return self._like

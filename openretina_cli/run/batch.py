@@ -1,38 +1,41 @@
-"""Makes the runs of a sweep, group by group, in this process; numbers appear first, pictures when they are drawn."""
+"""Makes runs, one alone or those of a sweep, in this process; numbers appear first, pictures when they are drawn."""
 
 from __future__ import annotations
 
 import errno
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from openretina_cli.artifacts.folder import RunFolder, Stamp
+from openretina_cli.artifacts.folder import FinishedMeanwhileError, RunFolder, Stamp
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.config.provenance import write_provenance
+from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
 from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
-from openretina_cli.run.area import Area, area
 from openretina_cli.run.failure import Failures, write_failure
 from openretina_cli.run.job_log import JobLog, collected
-from openretina_cli.run.pipeline import tell, write_numbers
 from openretina_cli.run.plan import Group
+from openretina_cli.run.result import write_numbers
 from openretina_cli.run.solver import Reporter, Solved, Solver
+from openretina_cli.store.aside import aside
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk after which no run can be written."""
 
 log = logging.getLogger(__name__)
+
+Asked = tuple[Job, Stamp | None]
+"""A run that is being made, with the stamp of the result that it replaces."""
 
 
 class SweepReporter(Reporter, Protocol):
@@ -48,123 +51,189 @@ class SweepReporter(Reporter, Protocol):
         """A picture of a run could not be made; the run is finished nevertheless."""
 
 
-@dataclass
-class _Open:
-    """A run that is being made."""
+class Place(Protocol):
+    """Where runs are written before they appear, and what becomes of those that fail."""
 
-    job: Job
-    group: Group
-    settings: Settings
-    before: Stamp | None
+    def stage(self, job: Job, lines: Sequence[str]) -> Path:
+        """A folder to write one run into, with what Hydra leaves beside it and its log.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+
+    def publish(self, place: Path, folder: RunFolder, before: Stamp | None) -> None:
+        """Move a run into place.
+
+        Args:
+            place: where it was written.
+            folder: where it goes.
+            before: the stamp of the folder when the run was planned.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+
+    def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
+        """Settle a run that failed.
+
+        Returns:
+            Why it failed.
+
+        Raises:
+            OpenRetinaError: no other run will be made.
+        """
+
+
+class SweepPlace:
+    """A folder of this process inside a sweep's folder, on the same disk.
+
+    Args:
+        path: the folder.
+        record: what Hydra leaves beside the runs.
+    """
+
+    def __init__(self, path: Path, record: Record) -> None:
+        self._path, self._record = path, record
+
+    def stage(self, job: Job, lines: Sequence[str]) -> Path:
+        """An empty folder, see `Place`."""
+        path = self._path / str(job.number)
+        if path.exists():  # what is left of an attempt that failed
+            shutil.rmtree(path)
+        path.mkdir()
+        self._record.write(job, path, lines)
+        return path
+
+    def publish(self, place: Path, folder: RunFolder, before: Stamp | None) -> None:
+        """Move a run into place, unless another sweep on the same folder has finished it meanwhile."""
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.publish(place, before)
+        except FinishedMeanwhileError:
+            shutil.rmtree(place)
+
+    def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
+        """Leave a record of a failed run in its folder; a finished run of other settings stays beside it.
+
+        Returns:
+            Why it failed.
+
+        Raises:
+            ArtifactError: the disk takes no more, so that every other run would fail as well.
+        """
+        _check_disk(error)
+        reason = _reason(error)
+        log.error("%s", reason)
+        folder = RunFolder(job.folder)
+        try:
+            if folder.stamp is None:
+                stage = self.stage(job, lines)
+                write_failure(job.settings, reason, stage)
+                self.publish(stage, folder, None)
+            else:
+                write_failure(job.settings, reason, folder.path)
+        except OSError as problem:
+            _check_disk(problem)
+        return reason
 
 
 class BatchRunner:
     """Makes runs; see `batch_runner`.
 
     Args:
-        area: where runs are written before they appear.
+        place: where runs are written before they appear.
         renderer: draws their pictures.
         lines: collects their logs.
         reporter: hears how it goes on.
         solver: solves them.
+        draws_beside: whether others draw while this process computes.
     """
 
-    def __init__(self, area: Area, renderer: Renderer, lines: JobLog, reporter: SweepReporter, solver: Solver) -> None:
+    def __init__(
+        self,
+        place: Place,
+        renderer: Renderer,
+        lines: JobLog,
+        reporter: SweepReporter,
+        solver: Solver,
+        draws_beside: bool = False,
+    ) -> None:
         self.failures: Failures = {}
-        self._area, self._renderer, self._lines, self._reporter, self._solver = area, renderer, lines, reporter, solver
+        self._place, self._renderer, self._lines, self._reporter = place, renderer, lines, reporter
+        self._solver, self._draws_beside = solver, draws_beside
 
-    def run(self, group: Group) -> None:
+    def run(self, jobs: Sequence[Job]) -> None:
         """Make the runs of a group.
 
         Raises:
             RunError: a run failed, and the settings say that the sweep then stops.
             ArtifactError: the disk takes no more.
         """
-        draws = pictures_of(group.template.settings(group.jobs[0]).output).any
+        draws = self._draws_beside and pictures_of(jobs[0].settings.output).any
         if draws:
-            self._renderer.start(len(group.jobs))
+            self._renderer.start(len(jobs))
         with _half_the_cores() if draws else nullcontext():
-            for run, result in self._solver.solve(self._asked(group)):
+            for asked, result in self._solver.solve(self._asked(jobs)):
                 with self._lines.about_one() as lines:
                     if isinstance(result, OpenRetinaError):
-                        self._fail(run, result, lines)
+                        self._failed(asked[0], self._place.failed(asked[0], result, lines))
                     else:
-                        self._write(run, result, lines)
+                        self._write(asked, result, lines)
 
-    def _asked(self, group: Group) -> Iterator[tuple[_Open, Settings]]:
-        for job in group.jobs:
+    def _asked(self, jobs: Sequence[Job]) -> Iterator[tuple[Asked, Settings]]:
+        for job in jobs:
             self._lines.next()
             folder = RunFolder(job.folder)
-            settings = group.template.settings(job)
             before = folder.stamp
-            if not settings.overwrite and self._is_current(folder, settings):  # another sweep finished it meanwhile
-                self._finished(job)
-                continue
-            yield _Open(job, group, settings, before), settings
-
-    def _is_current(self, folder: RunFolder, settings: Settings) -> bool:
-        result = folder.result
-        return result is not None and not self._solver.currency.difference(result, settings)
-
-    def _write(self, run: _Open, solved: Solved, lines: Sequence[str]) -> None:
-        tell(solved)
-        try:
-            place = self._staged(run, lines)
-            write_numbers(solved, place)
-            self._area.publish(place, RunFolder(run.job.folder), run.before)
-        except (OSError, OpenRetinaError) as error:
-            self._fail(run, _told(error) if isinstance(error, OSError) else error, lines)
-            return
-        pictures = pictures_of(run.settings.output)
-        if pictures.any:
-            self._renderer.submit(solved.view, pictures, partial(self._store, run, pictures, solved.failure))
-        else:
-            self._ended(run, solved.failure)
-
-    def _store(self, run: _Open, pictures: Pictures, failure: str | None, drawn: Drawn) -> None:
-        for warning in store_pictures(drawn, pictures, RunFolder(run.job.folder)):
-            self._reporter.warned(run.job, warning)
-        self._ended(run, failure)
-
-    def _ended(self, run: _Open, failure: str | None) -> None:
-        if failure is None:
-            self._finished(run.job)
-        else:
-            self._failed(run, f"diverged: {failure}")
-
-    def _staged(self, run: _Open, lines: Sequence[str]) -> Path:
-        """A folder aside with what Hydra leaves beside a run, and the log of the run."""
-        config = run.group.template.become(run.job.number, run.job.request, run.job.folder)
-        stage = self._area.stage(str(run.job.number))
-        write_provenance(config, stage)
-        text = "".join(f"{line}\n" for line in lines)
-        (stage / f"{config.hydra.job.name}.log").write_text(text, encoding="utf-8")
-        return stage
-
-    def _fail(self, run: _Open, error: OpenRetinaError, lines: Sequence[str]) -> None:
-        """Leave a record of a failed run in its folder; a finished run of other settings stays beside it."""
-        _check_disk(error)
-        log.error("%s", error)
-        folder = RunFolder(run.job.folder)
-        try:
-            if folder.stamp is None:
-                stage = self._staged(run, lines)
-                write_failure(run.settings, str(error), stage)
-                self._area.publish(stage, folder, None)
+            result = None if job.settings.overwrite else folder.result
+            if result is not None and not self._solver.currency.difference(result, job.settings):
+                self._reporter.finished(job)  # another command finished it meanwhile
             else:
-                write_failure(run.settings, str(error), folder.path)
-        except OSError as problem:
-            _check_disk(_told(problem))
-        self._failed(run, str(error))
+                yield (job, before), job.settings
 
-    def _finished(self, job: Job) -> None:
-        self._reporter.finished(job)
+    def _write(self, asked: Asked, solved: Solved, lines: Sequence[str]) -> None:
+        job, before = asked
+        _tell(solved)
+        self._reporter.write()
+        try:
+            stage = self._place.stage(job, lines)
+            write_numbers(solved, stage)
+            self._place.publish(stage, RunFolder(job.folder), before)
+        except (OSError, OpenRetinaError) as error:
+            self._failed(job, self._place.failed(job, error, lines))
+            return
+        pictures = pictures_of(job.settings.output)
+        if pictures.any:
+            self._renderer.submit(solved.view, pictures, partial(self._store, job, pictures, solved.failure))
+        else:
+            self._ended(job, solved.failure)
 
-    def _failed(self, run: _Open, reason: str) -> None:
-        self.failures[run.job.folder] = reason
-        self._reporter.failed(run.job, reason)
-        if run.settings.fail_fast:
-            raise RunError(f"{run.job.folder.name} failed: {reason}", repair="fail_fast=false to go on with the others")
+    def _store(self, job: Job, pictures: Pictures, failure: str | None, drawn: Drawn) -> None:
+        for warning in store_pictures(drawn, pictures, RunFolder(job.folder)):
+            self._reporter.warned(job, warning)
+        self._ended(job, failure)
+
+    def _ended(self, job: Job, failure: str | None) -> None:
+        if failure is None:
+            self._reporter.finished(job)
+        else:
+            self._failed(job, f"diverged: {failure}")
+
+    def _failed(self, job: Job, reason: str) -> None:
+        self.failures[job.folder] = reason
+        self._reporter.failed(job, reason)
+        if job.settings.fail_fast and job.number is not None:  # a run alone ends the command in any case
+            raise RunError(f"{job.folder.name} failed: {reason}", repair="fail_fast=false to go on with the others")
+
+
+def _tell(solved: Solved) -> None:
+    """Put into the log what a user should know of a run."""
+    iterations = solved.outcome.history[-1].iteration
+    log.info("%s: %d iterations, stopped by %s", solved.view.title, iterations, solved.outcome.stop_reason)
+    for warning in solved.warnings:
+        log.warning("%s", warning)
+    if solved.failure:
+        log.error("%s", solved.failure)
 
 
 @contextmanager
@@ -178,10 +247,10 @@ def _half_the_cores() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _told(error: OSError) -> ArtifactError:
-    told = ArtifactError(f"the run could not be written: {error.strerror or error}", repair="out=FOLDER")
-    told.__cause__ = error
-    return told
+def _reason(error: OpenRetinaError | OSError) -> str:
+    if isinstance(error, OpenRetinaError):
+        return str(error)
+    return str(ArtifactError(f"the run could not be written: {error.strerror or error}", repair="out=FOLDER"))
 
 
 def _check_disk(error: BaseException) -> None:
@@ -212,15 +281,31 @@ def batch_runner(
     Raises:
         ArtifactError: the folder cannot be written.
     """
-    hydra = group.template.config.hydra
     try:
         with (
-            collected(hydra.job_logging) as lines,
-            area(directory) as place,
+            collected(group.record.level) as lines,
+            aside(directory, "sweep") as path,
             Renderer(workers) as renderer,
         ):
-            yield BatchRunner(place, renderer, lines, reporter, solver or Solver(reporter))
+            place = SweepPlace(path, group.record)
+            yield BatchRunner(place, renderer, lines, reporter, solver or Solver(reporter), workers != 0)
     except OSError as error:
         raise ArtifactError(
             f"out={directory} cannot be written: {error.strerror or error}", repair="out=FOLDER"
         ) from error
+
+
+def make_one(job: Job, place: Place, record: Record | None, reporter: SweepReporter) -> None:
+    """Make a run alone; its pictures are drawn in this process.
+
+    Args:
+        job: the run.
+        place: where it is written.
+        record: what Hydra leaves beside it; None where Hydra has set up the run, and its log.
+        reporter: hears how it goes on.
+
+    Raises:
+        OpenRetinaError: the run could not be made.
+    """
+    with nullcontext(JobLog()) if record is None else collected(record.level) as lines, Renderer(0) as renderer:
+        BatchRunner(place, renderer, lines, reporter, Solver(reporter)).run([job])

@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from openretina_cli.config.composed import Composed, plain
 
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
 """Hydra's default."""
@@ -49,17 +46,16 @@ class JobLog(logging.Handler):
 
 
 @contextmanager
-def collected(job_logging: Composed | None) -> Iterator[JobLog]:
-    """Collect what is logged in the block, at the level that Hydra's `job_logging` asks for; nothing goes elsewhere."""
-    asked: Any = {} if job_logging is None else plain(job_logging, resolve=False)
+def collected(level: int | str) -> Iterator[JobLog]:
+    """Collect what is logged in the block, from a level on; nothing goes elsewhere."""
     root, handler = logging.getLogger(), JobLog()
-    handlers, level = list(root.handlers), root.level
+    handlers, before = list(root.handlers), root.level
     root.handlers[:] = [handler]
-    root.setLevel((asked.get("root") or {}).get("level") or logging.INFO)
+    root.setLevel(level)
     logging.captureWarnings(True)
     try:
         yield handler
     finally:
         logging.captureWarnings(False)
         root.handlers[:] = handlers
-        root.setLevel(level)
+        root.setLevel(before)

@@ -10,12 +10,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.folder_name import folded
-from openretina_cli.config.template import Job
+from openretina_cli.config.template import Job, Template
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.digest import digest_of_text
 from openretina_cli.store.identity import recorded_key, settings_key, shapes_numbers
@@ -23,8 +22,10 @@ from openretina_cli.store.names import FAILURE, RESULT
 from openretina_cli.store.reader import read_failure, read_overrides
 
 
-def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job], Path]) -> list[Job]:
-    """Give each run its folder.
+def placed_folders(
+    directory: Path, jobs: Sequence[Job], template_of: Callable[[Job], Template]
+) -> list[tuple[Job, Path]]:
+    """Find each run's folder.
 
     A run goes where a finished or failed run of the same settings lies, or into the folder that is named by what tells
     the runs of the sweep apart. Where that folder holds a run of another command, whose other overrides do not show in
@@ -33,34 +34,32 @@ def placed_jobs(directory: Path, jobs: Iterable[Job], fully_named: Callable[[Job
     Args:
         directory: the sweep's folder.
         jobs: the runs, each with the folder that its name leads to.
-        fully_named: gives the folder of a run that is named by all of its overrides.
+        template_of: gives the template that a run was planned with.
 
     Raises:
         SettingError: two runs would go into one folder.
     """
-    apart = _told_apart(list(jobs))
     there = dict(_finished(directory))
-    folders = {key: folder for folder, key in (*_failed(directory), *there.items())}
+    known = {key: folder for folder, key in (*_failed(directory), *there.items())}
     placed = []
-    for job in apart:
-        if there.get(job.folder) == job.key or job.key not in folders:
-            other = job.folder in there and there[job.folder] != job.key and _is_of_another_command(job)
-            placed.append(replace(job, folder=fully_named(job)) if other else job)
+    for job, folder in zip(jobs, _told_apart([job.folder for job in jobs]), strict=True):
+        if there.get(folder) == job.key or job.key not in known:
+            other = folder in there and there[folder] != job.key and _is_of_another_command(job, folder)
+            placed.append((job, template_of(job).fully_named(job) if other else folder))
         else:
-            placed.append(replace(job, folder=folders[job.key]))
+            placed.append((job, known[job.key]))
     _check_folders(placed)
     return placed
 
 
-def _told_apart(jobs: Sequence[Job]) -> list[Job]:
+def _told_apart(folders: Sequence[Path]) -> list[Path]:
     """Add a hash to names that differ in nothing but case, which some file systems ignore."""
-    distinct = {job.folder for job in jobs}
-    counts = Counter(folded(str(folder)) for folder in distinct)
+    counts = Counter(folded(str(folder)) for folder in set(folders))
     return [
-        replace(job, folder=job.folder.with_name(f"{job.folder.name}-{digest_of_text(job.folder.name)[:8]}"))
-        if counts[folded(str(job.folder))] > 1
-        else job
-        for job in jobs
+        folder.with_name(f"{folder.name}-{digest_of_text(folder.name)[:8]}")
+        if counts[folded(str(folder))] > 1
+        else folder
+        for folder in folders
     ]
 
 
@@ -91,11 +90,10 @@ def _below(directory: Path, name: str) -> Iterator[Path]:
     )
 
 
-def _is_of_another_command(job: Job) -> bool:
-    """Whether the run in the folder of a job was made with other overrides than the job has."""
-    recorded = read_overrides(job.folder)
-    own = [item.text for item in job.request if not item.is_hydras]
-    return recorded is None or _shaping(recorded) != _shaping(own)
+def _is_of_another_command(job: Job, folder: Path) -> bool:
+    """Whether the run in a folder was made with other overrides than a run has."""
+    recorded = read_overrides(folder)
+    return recorded is None or _shaping(recorded) != _shaping(job.overrides)
 
 
 def _shaping(texts: Iterable[str]) -> Mapping[str, str]:
@@ -103,13 +101,13 @@ def _shaping(texts: Iterable[str]) -> Mapping[str, str]:
     return {key: value for key, value in pairs if shapes_numbers(key)}
 
 
-def _check_folders(jobs: Sequence[Job]) -> None:
+def _check_folders(placed: Sequence[tuple[Job, Path]]) -> None:
     taken: dict[str, Job] = {}
-    for job in jobs:
-        other = taken.setdefault(folded(str(job.folder)), job)
+    for job, folder in placed:
+        other = taken.setdefault(folded(str(folder)), job)
         if other is not job:
             raise SettingError(
-                f"runs {other.number} and {job.number} of the sweep would both go into {job.folder}",
+                f"runs {other.number} and {job.number} of the sweep would both go into {folder}",
                 expected="a folder for each run",
                 repair="hydra.sweep.subdir left as it is",
             )

@@ -1,18 +1,22 @@
-"""A sweep before it runs: its runs, grouped by what they share, and each one's folder."""
+"""A sweep before it runs: its runs, grouped by what they share, each one's folder, and which of them are left."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.composed import Composed
 from openretina_cli.config.expand import VARIED, Request
 from openretina_cli.config.folder_name import telling_keys
-from openretina_cli.config.settings import Settings, check_varied
+from openretina_cli.config.provenance import Record
+from openretina_cli.config.settings import check_varied
 from openretina_cli.config.template import Job, Template, shared_part
 from openretina_cli.errors import SettingError
-from openretina_cli.run.placement import placed_jobs
+from openretina_cli.run.currency import Currency
+from openretina_cli.run.placement import placed_folders
 
 Compose = Callable[[Sequence[str]], Composed]
 """Composes overrides into settings, Hydra's own among them."""
@@ -23,11 +27,11 @@ class Group:
     """Runs that differ in neuron, session and seed only, and share one model.
 
     Attributes:
-        template: their settings.
+        record: what Hydra leaves beside them.
         jobs: the runs, those of one session together.
     """
 
-    template: Template
+    record: Record
     jobs: tuple[Job, ...]
 
     def only(self, chosen: Sequence[Job]) -> Group:
@@ -42,12 +46,12 @@ class Sweep:
     Attributes:
         directory: where the sweep goes.
         groups: its runs.
-        settings: of its first run; what belongs to the sweep as a whole is the same in all.
+        config: composed for its first group; what belongs to the sweep as a whole is the same in all.
     """
 
     directory: Path
     groups: tuple[Group, ...]
-    settings: Settings
+    config: Composed
 
     @property
     def jobs(self) -> list[Job]:
@@ -125,23 +129,70 @@ def plan_sweep(requests: Sequence[Request], compose: Compose) -> Sweep:
     """
     _check_varied(requests)
     plans = _Plans(requests, compose)
-    templates: dict[str, Template] = {}
-    jobs: dict[str, Job] = {}
+    found: dict[str, tuple[Template, Job]] = {}
     for number, request in enumerate(requests):
         template, job = plans.job(number, request)
-        if job.key not in jobs:
-            jobs[job.key], templates[job.key] = job, template
-    placed = placed_jobs(plans.directory, jobs.values(), lambda job: templates[job.key].fully_named(job))
+        found.setdefault(job.key, (template, job))
+    templates = {job.number: template for template, job in found.values()}
+    folders = placed_folders(plans.directory, [job for _, job in found.values()], lambda job: templates[job.number])
+    placed = [templates[job.number].placed(job, folder) for job, folder in folders]
     groups = _grouped(placed, templates)
-    settings = [group.template.settings(group.jobs[0]) for group in groups]  # mistakes come out before any work
-    return Sweep(plans.directory, groups, settings[0])
+    return Sweep(plans.directory, groups, templates[groups[0].jobs[0].number].config)
 
 
-def _grouped(jobs: Sequence[Job], templates: Mapping[str, Template]) -> tuple[Group, ...]:
+def _grouped(jobs: Sequence[Job], templates: Mapping[int | None, Template]) -> tuple[Group, ...]:
     """Runs with one template and one model together, those of one session next to each other."""
     groups: dict[tuple[int, str], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((id(templates[job.key]), job.stack), []).append(job)
+        groups.setdefault((id(templates[job.number]), job.stack), []).append(job)
     return tuple(
-        Group(templates[group[0].key], tuple(sorted(group, key=lambda job: job.session))) for group in groups.values()
+        Group(templates[group[0].number].record, tuple(sorted(group, key=lambda job: job.session)))
+        for group in groups.values()
     )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep stands.
+
+    Attributes:
+        finished: runs that need not be made again.
+        todo: the groups with what is left of them.
+        changed: how many of those left were finished before, by what changed since.
+        diverged: how many of the finished ones diverged.
+    """
+
+    finished: tuple[Job, ...]
+    todo: tuple[Group, ...]
+    changed: Mapping[str, int]
+    diverged: int
+
+
+def standing(sweep: Sweep, currency: Currency) -> Progress:
+    """See which runs are finished and current; the others, changed or missing, are to be made.
+
+    Args:
+        sweep: the sweep.
+        currency: tells whether a finished run is current.
+
+    Raises:
+        OpenRetinaError: a model cannot be had, or a later version wrote a result.
+    """
+    finished: list[Job] = []
+    todo: list[Group] = []
+    changed: Counter[str] = Counter()
+    diverged = 0
+    for group in sweep.groups:
+        left = []
+        for job in group.jobs:
+            result = None if job.settings.overwrite else RunFolder(job.folder).result
+            reason = "" if result is None else currency.difference(result, job.settings)
+            if result is None or reason:
+                left.append(job)
+                changed.update([reason] if reason else [])
+                continue
+            finished.append(job)
+            diverged += result.get("status") != "completed"
+        if left:
+            todo.append(group.only(left))
+    return Progress(tuple(finished), tuple(todo), changed, diverged)

@@ -1,52 +1,49 @@
-"""A single run, made by us and not by Hydra, so that its folder can appear whole; and a job of a sweep by Hydra."""
+"""A sweep of one: the run that a command without `-m` asks for, or one of Hydra's own launchers."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.config.compose import expand_homes
-from openretina_cli.config.composed import Composed, text_at, without_hydra
-from openretina_cli.config.job import current_folder, current_restored, make_current, set_up_job
-from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.artifacts.folder import RunFolder, Stamp
+from openretina_cli.config.composed import Composed
+from openretina_cli.config.job import current_restored, run_alone, run_of_hydra
+from openretina_cli.config.provenance import Record
+from openretina_cli.config.settings import Settings
+from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.failure import write_failure
+from openretina_cli.store.reader import read_result
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
 
 
-@contextmanager
-def _job(config: Composed, folder: RunFolder, stage: Path) -> Iterator[None]:
-    """What Hydra sets up for a job: its own config, the run's log file, the provenance files."""
-    handlers, level = list(logging.root.handlers), logging.root.level
-    loud, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk is told by the files that matter
-    try:
-        with folder.explained(ArtifactError):
-            set_up_job(config, stage, folder.path)
-        logging.captureWarnings(True)
-        yield
-    finally:
-        logging.captureWarnings(False)
-        for handler in set(logging.root.handlers) - set(handlers):
-            with suppress(OSError):  # likewise
-                handler.close()
-        logging.raiseExceptions = loud
-        logging.root.handlers[:] = handlers
-        logging.root.setLevel(level)
+def _loaded_digest(settings: Settings) -> str:
+    from openretina_cli.run.model import Workbench  # torch, only where a model must be built to be known
+
+    return Workbench().retina(settings).facts.sha256
 
 
-def _currency() -> Currency:
-    def loaded_digest(settings: Settings) -> str:
-        from openretina_cli.run.model import Workbench  # torch, only where a model must be built to be known
+def run_single(config: Composed) -> float:
+    """Make the run that composed settings ask for, unless it is finished; returns its final objective.
 
-        return Workbench().retina(settings).facts.sha256
-
-    return Currency(loaded_digest)
+    Raises:
+        OpenRetinaError: a mistake, or the run failed.
+    """
+    with current_restored():
+        job, record = run_alone(config)
+        folder = RunFolder(job.folder)
+        folder.check()
+        console = RunConsole(make_console())
+        if (result := _finished(folder, job.settings)) is not None:
+            console.console.print("this run is finished already; overwrite=true makes it again")
+            _draw_missing(job)
+            console.finish(folder.result or result, folder.path)
+            return _value(result)
+        return _made(job, record, console)
 
 
 def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
@@ -59,7 +56,7 @@ def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
     if settings.overwrite:
         return None
     result = folder.result
-    reason = folder.flaw if result is None else _currency().difference(result, settings)
+    reason = folder.flaw if result is None else Currency(_loaded_digest).difference(result, settings)
     if reason:
         raise SettingError(
             f"out={folder.path} holds a finished run of other settings or files: {reason}",
@@ -68,34 +65,31 @@ def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
     return result
 
 
-def run_single(config: Composed) -> float:
-    """Make the run that composed settings ask for, unless it is finished; returns its final objective.
+def sweep_job(config: Composed) -> float:
+    """One job of a sweep by one of Hydra's own launchers, which has made the folder already.
+
+    A run that is finished is not made again; one whose settings, weights, classes or files changed is.
 
     Raises:
         OpenRetinaError: a mistake, or the run failed.
     """
-    make_current(config)
-    settings = read_settings(without_hydra(config))
-    folder = RunFolder(Path(text_at(config, "hydra.run.dir")))
-    folder.check()
-    console = RunConsole(make_console())
-    if (result := _finished(folder, settings)) is not None:
-        console.console.print("this run is finished already; overwrite=true makes it again")
-        _draw_missing(settings, folder)
-        console.finish(folder.result or result, folder.path)
+    job = run_of_hydra(config)
+    result = None if job.settings.overwrite else RunFolder(job.folder).result
+    if result is not None and not Currency(_loaded_digest).difference(result, job.settings):
+        _draw_missing(job)
         return _value(result)
-    with console.live(), folder.stage() as stage, current_restored(), _job(config, folder, stage):
-        from openretina_cli.run.pipeline import run  # torch, only where something is computed
+    try:
+        return _made(job, None, RunConsole(make_console()))
+    except OpenRetinaError as error:
+        with suppress(OSError):  # the error that is told matters more
+            write_failure(job.settings, str(error), job.folder)
+        raise
 
-        result = run(settings, folder, stage, console)
-    console.finish(result, folder.path)
-    return _value(result)
 
-
-def _draw_missing(settings: Settings, folder: RunFolder) -> None:
+def _draw_missing(job: Job) -> None:
     from openretina_cli.drawing import draw_missing  # imports NumPy, which a mistake need not wait for
 
-    draw_missing(settings.output, [folder.path])
+    draw_missing(job.settings.output, [job.folder])
 
 
 def _value(result: dict[str, Any]) -> float:
@@ -109,35 +103,53 @@ def _value(result: dict[str, Any]) -> float:
     return float(result["objective"]["final"])
 
 
-def sweep_job(config: Composed) -> float:
-    """One job of a sweep by one of Hydra's own launchers, which has made the folder already.
+class _Alone:
+    """Where a run alone is written; its mistakes are those of the command, and it leaves no folder when it fails.
 
-    A run that is finished is not made again; one whose settings, weights, classes or files changed is.
+    Args:
+        path: a folder aside, see `RunFolder.stage`.
+        record: what Hydra leaves beside the run; None where Hydra has left it already.
+    """
+
+    def __init__(self, path: Path, record: Record | None) -> None:
+        self._path, self._record = path, record
+
+    def stage(self, job: Job, lines: Sequence[str]) -> Path:
+        """The folder aside, see `Place`."""
+        if self._record is not None:
+            self._record.write(job, self._path, lines)
+        return self._path
+
+    def publish(self, place: Path, folder: RunFolder, before: Stamp | None) -> None:
+        """Move the run into place.
+
+        Raises:
+            FinishedMeanwhileError: another command has finished a run in this folder meanwhile.
+        """
+        folder.publish(place, before)
+
+    def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
+        """Raise the error, an error of the disk as one about the folder.
+
+        Raises:
+            OpenRetinaError: always.
+        """
+        del lines
+        with RunFolder(job.folder).explained(ArtifactError):
+            raise error
+
+
+def _made(job: Job, record: Record | None, console: RunConsole) -> float:
+    """Make one run, and show what came out.
 
     Raises:
-        OpenRetinaError: a mistake, or the run failed.
+        OpenRetinaError: the run could not be made, or diverged.
     """
-    expand_homes(config)
-    settings = read_settings(config)
-    folder = RunFolder(current_folder())
-    result = None if settings.overwrite else folder.result
-    if result is not None and not _currency().difference(result, settings):
-        _draw_missing(settings, folder)
-    else:
-        try:
-            result = _run_here(settings, folder)
-        except OpenRetinaError as error:
-            with suppress(OSError):  # the error that is told matters more
-                write_failure(settings, str(error), folder.path)
-            raise
-    return _value(result)
-
-
-def _run_here(settings: Settings, folder: RunFolder) -> dict[str, Any]:
-    from openretina_cli.run.pipeline import run  # torch, only where something is computed
-
-    console = RunConsole(make_console())
+    folder = RunFolder(job.folder)
     with console.live(), folder.stage() as stage:
-        result = run(settings, folder, stage, console)
-    console.finish(result, folder.path)
-    return result
+        from openretina_cli.run.batch import make_one  # torch, only where something is computed
+
+        make_one(job, _Alone(stage, record), record, console)
+    result = read_result(job.folder).shown
+    console.finish(result, job.folder)
+    return _value(result)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.config.composed import Composed, yaml_text
+from openretina_cli.config.composed import yaml_text
 from openretina_cli.config.expand import Cells, expand
 from openretina_cli.config.job import current_restored
 from openretina_cli.config.overrides import Override
@@ -21,9 +21,8 @@ from openretina_cli.run import slurm
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.failure import Failures
 from openretina_cli.run.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
-from openretina_cli.run.plan import Compose, Sweep, plan_sweep
-from openretina_cli.run.resume import Progress, standing
-from openretina_cli.run.slurm_submit import check_programs
+from openretina_cli.run.plan import Compose, Progress, Sweep, plan_sweep, standing
+from openretina_cli.run.slurm_queue import check_programs
 from openretina_cli.store.aside import refuse_links, write_whole
 
 if TYPE_CHECKING:  # torch, only where something is computed
@@ -86,21 +85,20 @@ class SweepRun:
         """
         with current_restored():
             sweep = plan_sweep(expand(self._overrides, self.cells), self._compose)
-            launcher = launcher_of(sweep.groups[0].template.config)
-            _check_places(sweep)
-            self._local = isinstance(launcher, Batched)
-            progress = standing(sweep, self._currency)
-            if progress.todo:  # a model that cannot be had is one mistake, and not that of each run
-                self._retina(progress.todo[0].template.settings(progress.todo[0].jobs[0]))
-            if progress.todo and isinstance(launcher, Slurm):
-                check_programs()
-            self._console.planned(sweep.directory, progress)
-            _write_multirun(sweep)
-            failures = self._launch(sweep, progress, launcher)
+            launcher = launcher_of(sweep.config)
+        _check_places(sweep)
+        self._local = isinstance(launcher, Batched)
+        progress = standing(sweep, self._currency)
+        if progress.todo:  # a model that cannot be had is one mistake, and not that of each run
+            self._retina(progress.todo[0].jobs[0].settings)
+        if progress.todo and isinstance(launcher, Slurm):
+            check_programs()
+        self._console.planned(sweep.directory, progress)
+        _write_multirun(sweep)
+        failures = self._launch(sweep, progress, launcher)
         if failures is None:
             return
-        if isinstance(launcher, (Batched, Slurm)):
-            self._draw_missing(sweep, progress, launcher.workers)
+        self._draw_missing(sweep, progress, launcher.workers)
         files = write_report(sweep.directory, self._console.reported)
         self._console.closed(files)
         failed = len(failures) + progress.diverged
@@ -112,8 +110,7 @@ class SweepRun:
         finished = {job.folder for job in progress.finished}
         for group in sweep.groups:
             folders = [job.folder for job in group.jobs if job.folder in finished]
-            tally = draw_missing(group.template.settings(group.jobs[0]).output, folders, workers)
-            for reason in tally.reasons:
+            for reason in draw_missing(group.jobs[0].settings.output, folders, workers).reasons:
                 self._console.reporter.warned(group.jobs[0], reason)
 
     def cells(self) -> Cells:
@@ -123,9 +120,8 @@ class SweepRun:
             OpenRetinaError: the model cannot be had.
         """
         texts = [str(override.input_line) for override in self._overrides if not override.is_sweep_override()]
-        chosen = [text for text in texts if text not in ("neuron=all", "session=all")]
-        template = Template(self._compose(chosen))
-        settings = template.settings(template.job(0, ()))
+        template = Template(self._compose([text for text in texts if text not in ("neuron=all", "session=all")]))
+        settings = template.job(0, ()).settings
         self._local = own_launcher(template.config) == "batched"
         facts = self._retina(settings).facts
         return Cells(facts.sessions, settings.session or next(iter(facts.sessions)), facts.neurons_of)
@@ -142,20 +138,15 @@ class SweepRun:
             return slurm.launch(
                 sweep, progress.todo, launcher, self._currency, self._console.reporter, self._console.say
             )
-        from openretina_cli.run.batch import batch_runner
-        from openretina_cli.run.solver import Solver  # torch
+        from openretina_cli.run.batch import batch_runner  # torch
+        from openretina_cli.run.solver import Solver
 
-        solver = Solver(self._console.reporter, self._bench, self._currency)
-        first, workers = progress.todo[0], launcher.workers
-        with batch_runner(sweep.directory, first, workers, self._console.reporter, solver) as runner:
+        reporter = self._console.reporter
+        solver = Solver(reporter, self._bench, self._currency)
+        with batch_runner(sweep.directory, progress.todo[0], launcher.workers, reporter, solver) as runner:
             for group in progress.todo:
-                runner.run(group)
+                runner.run(group.jobs)
         return runner.failures
-
-
-def is_ours(config: Composed) -> bool:
-    """Whether a sweep with these settings is made by us, and not by Hydra."""
-    return own_launcher(config) is not None and config.hydra.runtime.choices["hydra/sweeper"] == "basic"
 
 
 def _check_places(sweep: Sweep) -> None:
@@ -165,12 +156,12 @@ def _check_places(sweep: Sweep) -> None:
         SettingError: a folder cannot be written, or is reached by a link inside the sweep's folder.
     """
     RunFolder(sweep.directory).check()
-    for folder in {job.folder for group in sweep.groups for job in group.jobs}:
+    for folder in {job.folder for job in sweep.jobs}:
         refuse_links(folder, sweep.directory)
 
 
 def _write_multirun(sweep: Sweep) -> None:
-    content = yaml_text(sweep.groups[0].template.config)
+    content = yaml_text(sweep.config)
     with RunFolder(sweep.directory).explained(ArtifactError):
         sweep.directory.mkdir(parents=True, exist_ok=True)
         write_whole(sweep.directory, {MULTIRUN: content.encode("utf-8", "backslashreplace")})

@@ -15,6 +15,7 @@ from openretina_cli.terminal.tables import facts_table
 from openretina_cli.text import one_line
 
 if TYPE_CHECKING:  # the terminal must not wait for torch
+    from openretina_cli.config.template import Job
     from openretina_cli.models.facts import ModelFacts
     from openretina_cli.stopper import Step
 
@@ -73,6 +74,15 @@ class RunConsole:
         """Says that files are being written."""
         if self._bar is not None:
             self._bar.move(self._iterations, note="writing files")
+
+    def finished(self, job: Job) -> None:
+        """The closing table follows."""
+
+    def failed(self, job: Job, reason: str) -> None:
+        """The error of the command says so."""
+
+    def warned(self, job: Job, reason: str) -> None:
+        """The closing table says so."""
 
     def finish(self, result: Mapping[str, Any], folder: Path) -> None:
         """Prints what came out."""

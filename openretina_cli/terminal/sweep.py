@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the terminal must not wait for torch
     from openretina_cli.config.template import Job
     from openretina_cli.models.facts import ModelFacts
     from openretina_cli.report import ReportFiles
-    from openretina_cli.run.resume import Progress as Standing
+    from openretina_cli.run.plan import Progress as Standing
     from openretina_cli.stopper import Step
 
 LINES = 10

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from openretina_cli import completion
 from openretina_cli.config.help import LAUNCHER, columns, defaults_of, group_lines, settings_of, shown_setting
 from openretina_cli.config.paths import expand_home
 from openretina_cli.store.package import config_directory
-
-if TYPE_CHECKING:  # help and completion of names do not wait for Hydra
-    import argparse
-
-    from openretina_cli.config.overrides import Override
 
 WRITES_FILES = True
 MAXIMUM_WIDTH = 120
@@ -99,33 +92,6 @@ def complete(before: Sequence[str], word: str) -> Iterator[str]:
     return completion.settings(before, word)
 
 
-def _frames(override: Override) -> bool:
-    """Whether an override may have a say in how a sweep is made, and where."""
-    plain = not override.is_sweep_override()
-    return override.is_hydra_override() or (plain and override.key_or_group in ("experiment", "out"))
-
-
-def _sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: Sequence[Override]) -> None:
-    """Make a sweep, or let Hydra make it where the launcher or sweeper is one of Hydra's own."""
-    from openretina_cli.config.compose import compose_sweep
-    from openretina_cli.config.overrides import read_overrides
-    from openretina_cli.run.by_hydra import sweep_by_hydra
-    from openretina_cli.run.single import sweep_job
-    from openretina_cli.run.sweep import SweepRun, is_ours
-    from openretina_cli.terminal.console import make_console
-    from openretina_cli.terminal.sweep import SweepConsole
-
-    composed = partial(compose_sweep, args)
-    frame = composed([str(override.input_line) for override in overrides if _frames(override)])
-    console = SweepConsole(make_console())
-    if not is_ours(frame):
-        sweep_by_hydra(args, parser, overrides, frame, console, sweep_job)
-        return
-    params = [f"{key}={value}" for key, value in (frame.hydra.sweeper.params or {}).items()]
-    with console.live():
-        SweepRun([*read_overrides(params, sweeps=True), *overrides], composed, console).run()
-
-
 def run(argv: Sequence[str]) -> None:
     """Run `openretina optimize` with its arguments.
 
@@ -136,6 +102,7 @@ def run(argv: Sequence[str]) -> None:
     from openretina_cli.config.compose import compose, is_sweep, read_arguments
     from openretina_cli.config.hydra_app import hand_to_hydra
     from openretina_cli.config.overrides import read_overrides
+    from openretina_cli.run.command import sweep
     from openretina_cli.run.single import run_single, sweep_job
 
     args, parser = read_arguments(argv)
@@ -144,6 +111,6 @@ def run(argv: Sequence[str]) -> None:
     if any((args.cfg, args.info, args.hydra_help, args.shell_completion, args.resolve, args.experimental_rerun)):
         hand_to_hydra(args, parser, sweep_job)
     elif sweeps:
-        _sweep(args, parser, overrides)
+        sweep(args, parser, overrides)
     else:
         run_single(compose(args, args.overrides))

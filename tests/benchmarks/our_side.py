@@ -27,6 +27,7 @@ from openretina_cli.run.batch import batch_runner
 from openretina_cli.run.model import Workbench
 from openretina_cli.run.plan import plan_sweep
 from openretina_cli.run.problem import Plan
+from openretina_cli.run.solver import Solver
 
 OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=168")
 
@@ -87,9 +88,9 @@ def write_all(overrides: Sequence[str], bench: Workbench) -> None:
     composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
     sweep = plan_sweep(expand(read_overrides(args.overrides, sweeps=True), _no_cells), composed)
     sweep.directory.mkdir(parents=True)
-    with batch_runner(sweep.directory, sweep.groups[0], None, Silent(), bench) as runner:
+    with batch_runner(sweep.directory, sweep.groups[0], None, Silent(), Solver(Silent(), bench)) as runner:
         for group in sweep.groups:
-            runner.run(group)
+            runner.run(group.jobs)
     if runner.failures:
         raise RuntimeError(str(runner.failures))
 

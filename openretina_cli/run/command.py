@@ -1,24 +1,55 @@
-"""A sweep whose runs are made by one of Hydra's own launchers or sweepers."""
+"""Sweeps whose runs are made by one of Hydra's own launchers or sweepers."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from openretina_cli.config.compose import compose_sweep
-from openretina_cli.config.composed import Composed, text_at
+from openretina_cli.config.composed import Composed
 from openretina_cli.config.expand import spelled_out
 from openretina_cli.config.hydra_app import hand_to_hydra
-from openretina_cli.config.overrides import Override, quoted
+from openretina_cli.config.overrides import Override, quoted, read_overrides
 from openretina_cli.errors import SettingError
 from openretina_cli.report import write_report
 from openretina_cli.run.launcher import own_launcher
 from openretina_cli.run.plan import several_directories
-from openretina_cli.run.sweep import Console, SweepRun
+from openretina_cli.run.single import sweep_job
+from openretina_cli.run.sweep import SweepRun
 from openretina_cli.store.names import RESULT
+from openretina_cli.terminal.console import make_console
+from openretina_cli.terminal.sweep import SweepConsole
+
+
+def _frames(override: Override) -> bool:
+    """Whether an override may have a say in how a sweep is made, and where."""
+    plain = not override.is_sweep_override()
+    return override.is_hydra_override() or (plain and override.key_or_group in ("experiment", "out"))
+
+
+def sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: Sequence[Override]) -> None:
+    """Make a sweep, or let Hydra make it where the launcher or sweeper is one of Hydra's own.
+
+    Args:
+        args: the parsed command line; its overrides are changed.
+        parser: the parser that read it.
+        overrides: of the sweep, as parsed.
+
+    Raises:
+        OpenRetinaError: a mistake, or a run failed.
+    """
+    composed = partial(compose_sweep, args)
+    frame = composed([str(override.input_line) for override in overrides if _frames(override)])
+    console = SweepConsole(make_console())
+    if own_launcher(frame) is None or frame.hydra.runtime.choices["hydra/sweeper"] != "basic":
+        _by_hydra(args, parser, overrides, frame, console)
+        return
+    params = [f"{key}={value}" for key, value in (frame.hydra.sweeper.params or {}).items()]
+    with console.live():
+        SweepRun([*read_overrides(params, sweeps=True), *overrides], composed, console).run()
 
 
 def _check_one_folder(overrides: Sequence[Override]) -> None:
@@ -48,35 +79,21 @@ def _launcher_override(frame: Composed) -> list[str]:
     return ["hydra/launcher=basic"] if launcher else []
 
 
-def sweep_by_hydra(
+def _by_hydra(
     args: argparse.Namespace,
     parser: argparse.ArgumentParser,
     overrides: Sequence[Override],
     frame: Composed,
-    console: Console,
-    job: Callable[[Composed], object],
+    console: SweepConsole,
 ) -> None:
-    """Let a launcher or sweeper of Hydra's make a sweep, and report on it.
-
-    Args:
-        args: the parsed command line; its overrides are changed.
-        parser: the parser that read it.
-        overrides: of the sweep, as parsed.
-        frame: settings composed from the overrides that say how the sweep is made.
-        console: what a person sees of the sweep.
-        job: makes one run of composed settings.
-
-    Raises:
-        OpenRetinaError: a mistake, or a run failed.
-    """
     _check_one_folder(overrides)
     args.overrides = spelled_out(overrides, SweepRun(overrides, partial(compose_sweep, args), console).cells)
     args.overrides += _launcher_override(frame)
-    directory = Path(text_at(frame, "hydra.sweep.dir")).absolute()
+    directory = Path(str(frame.hydra.sweep.dir)).absolute()
     args.overrides.append(quoted(f"hydra.sweep.dir={directory}"))
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's; it logs how its database is set up
     try:
-        hand_to_hydra(args, parser, job)
+        hand_to_hydra(args, parser, sweep_job)
     finally:
         if any(directory.glob(f"**/{RESULT}")):
             console.closed(write_report(directory, console.reported))
