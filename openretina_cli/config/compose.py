@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,14 +13,16 @@ from hydra._internal import hydra as hydra_internals
 from hydra._internal import utils as hydra_utils
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from openretina_cli.config.composed import without_hydra
 from openretina_cli.config.overrides import literal, read_overrides
 from openretina_cli.config.paths import PATHS, expand_home
+from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings, read_settings
-from openretina_cli.config.template import LOCKS, register_resolvers
+from openretina_cli.config.template import LOCKS, Job, register_resolvers
 from openretina_cli.errors import SettingError
 from openretina_cli.store.package import config_directory
 
@@ -120,3 +123,33 @@ def compose_settings(overrides: Sequence[str]) -> Settings:
     args, _ = read_arguments(overrides)
     read_overrides(args.overrides, sweeps=False)
     return read_settings(without_hydra(compose(args, args.overrides)))
+
+
+@contextmanager
+def current_restored() -> Iterator[None]:
+    """Restore Hydra's record of the present job after the block."""
+    before = HydraConfig.instance().cfg
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def run_alone(config: DictConfig) -> tuple[Job, Record]:
+    """The one run that composed settings ask for, and what Hydra leaves beside it.
+
+    Raises:
+        SettingError: a setting is wrong.
+    """
+    HydraConfig.instance().set_config(config)  # so that ${hydra:...} resolves
+    return Job(Path(str(config.hydra.run.dir)).absolute(), read_settings(without_hydra(config))), Record.of(config)
+
+
+def run_of_hydra(config: DictConfig) -> Job:
+    """The run that one of Hydra's launchers asks for, in the folder that the launcher has made.
+
+    Raises:
+        SettingError: a setting is wrong.
+    """
+    expand_homes(config)
+    return Job(Path(HydraConfig.get().runtime.output_dir), read_settings(config))

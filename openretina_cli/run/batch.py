@@ -17,6 +17,7 @@ from openretina_cli.artifacts.folder import FinishedMeanwhileError, RunFolder, S
 from openretina_cli.artifacts.picture_files import store_pictures
 from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.artifacts.rendering import Renderer
+from openretina_cli.artifacts.tables import write_history, write_response, write_result, write_stimulus
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
@@ -25,8 +26,9 @@ from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
 from openretina_cli.run.failure import Failures, write_failure
 from openretina_cli.run.job_log import JobLog, collected
 from openretina_cli.run.plan import Group
-from openretina_cli.run.result import write_numbers
+from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Reporter, Solved, Solver
+from openretina_cli.store import names
 from openretina_cli.store.aside import aside
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -197,7 +199,7 @@ class BatchRunner:
         self._reporter.write()
         try:
             stage = self._place.stage(job, lines)
-            write_numbers(solved, stage)
+            _write_numbers(solved, stage)
             self._place.publish(stage, RunFolder(job.folder), before)
         except (OSError, OpenRetinaError) as error:
             self._failed(job, self._place.failed(job, error, lines))
@@ -224,6 +226,18 @@ class BatchRunner:
         self._reporter.failed(job, reason)
         if job.settings.fail_fast and job.number is not None:  # a run alone ends the command in any case
             raise RunError(f"{job.folder.name} failed: {reason}", repair="fail_fast=false to go on with the others")
+
+
+def _write_numbers(solved: Solved, folder: Path) -> None:
+    """Write the stimulus, the tables and the result of a run.
+
+    Raises:
+        OSError: a file could not be written.
+    """
+    write_stimulus(solved.view.stimulus, folder / names.STIMULUS)
+    write_history(solved.outcome.history, folder / names.HISTORY)
+    write_response(solved.view, folder / names.RESPONSE)
+    write_result(result_of(solved), folder / names.RESULT)
 
 
 def _tell(solved: Solved) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of a run: its stimulus, its tables, and what `result.json` says of it."""
+"""What `result.json` says of a run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import platform
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from openretina_cli.artifacts.description import describe_stimulus
-from openretina_cli.artifacts.tables import write_history, write_response, write_result, write_stimulus
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.solver import Solved
-from openretina_cli.store import names
 from openretina_cli.store.identity import SCHEMA
 
 
@@ -51,7 +48,7 @@ def _quality(plan: Plan) -> list[float | None]:
 
 
 def result_of(solved: Solved) -> dict[str, Any]:
-    """The numbers of a run: its stimulus, its tables, and what `result.json` says of it."""
+    """What `result.json` says of a run."""
     plan, outcome, facts = solved.plan, solved.outcome, solved.plan.retina.facts
     return {
         "schema": SCHEMA,
@@ -99,15 +96,3 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "identity": solved.identity.recorded(),
         "versions": _versions(),
     }
-
-
-def write_numbers(solved: Solved, folder: Path) -> None:
-    """Write the stimulus, the tables and the result of a run.
-
-    Raises:
-        OSError: a file could not be written.
-    """
-    write_stimulus(solved.view.stimulus, folder / names.STIMULUS)
-    write_history(solved.outcome.history, folder / names.HISTORY)
-    write_response(solved.view, folder / names.RESPONSE)
-    write_result(result_of(solved), folder / names.RESULT)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from openretina_cli.artifacts.folder import RunFolder, Stamp
+from openretina_cli.config.compose import current_restored, run_alone, run_of_hydra
 from openretina_cli.config.composed import Composed
-from openretina_cli.config.job import current_restored, run_alone, run_of_hydra
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from openretina_cli.artifacts.folder import RunFolder
+from openretina_cli.config.compose import current_restored
 from openretina_cli.config.composed import yaml_text
 from openretina_cli.config.expand import Cells, expand
-from openretina_cli.config.job import current_restored
 from openretina_cli.config.overrides import Override
 from openretina_cli.config.template import Template
 from openretina_cli.drawing import draw_missing
