@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
-from openretina_cli.store.aside import aside, is_written_by_another, locked, move_folder
+from openretina_cli.store.aside import aside, is_being_written, locked, move_folder
 from openretina_cli.store.identity import is_of_later_version
 from openretina_cli.store.names import FAILURE, PICTURES, RESULT
 from openretina_cli.store.reader import read_result
@@ -113,11 +113,13 @@ class RunFolder:
             with ExitStack() as stack:
                 with self.explained(SettingError):
                     home.mkdir(parents=True, exist_ok=True)
-                    place = stack.enter_context(aside(home, self.path.name))
-                    if is_written_by_another(home, self.path.name, place):
-                        raise SettingError(
-                            f"another command is making a run in out={self.path}", repair="another out=, or wait for it"
-                        )
+                    with locked(home):  # of two commands at once, exactly one sees no other
+                        if is_being_written(home, self.path.name):
+                            raise SettingError(
+                                f"another command is making a run in out={self.path}",
+                                repair="another out=, or wait for it",
+                            )
+                        place = stack.enter_context(aside(home, self.path.name))
                 yield place
         except BaseException:
             for parent in made:  # folders made for a run that left nothing behind
