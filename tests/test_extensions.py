@@ -211,7 +211,7 @@ VERB = {
 LINES = {
     "openretina optimize objective=mi": "objective=mine",
     "openretina optimize output=mi": "output=mine",
-    "openretina render sweep output.mi": "output.mine.",
+    "openretina render sweep output=mi": "output=mine",
     "openretina cen": "census",
     "openretina census conf": "configs/",
 }
