@@ -6,31 +6,30 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.artifacts.picture_files import store_pictures
-from openretina_cli.artifacts.pictures import draw_pictures
-from openretina_cli.artifacts.tables import write_history, write_response, write_result, write_stimulus
 from openretina_cli.config.settings import Settings
-from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError
+from openretina_cli.output import chosen
+from openretina_cli.output.drawing.draw import draw_pictures
+from openretina_cli.output.drawing.keep import store_pictures
 from openretina_cli.result import result_of
 from openretina_cli.solver import Reporter, Solved, solve
-from openretina_cli.store import names
+from openretina_cli.store.folder import RunFolder
+from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import RESULT
 
 log = logging.getLogger(__name__)
 
 
 def write_numbers(solved: Solved, folder: Path) -> dict[str, Any]:
-    """Write the stimulus, the tables and the result of a run, and return the result.
+    """Write the outputs that are made of numbers and the result of a run, and return the result.
 
     Raises:
         OSError: a file could not be written.
+        ArtifactError: an output could not be made.
     """
-    write_stimulus(solved.view.stimulus, folder / names.STIMULUS)
-    write_history(solved.outcome.history, folder / names.HISTORY)
-    write_response(solved.view, folder / names.RESPONSE)
+    chosen.write_numbers(solved.plan.settings, solved.view, solved.outcome.history, folder)
     result = result_of(solved)
-    write_result(result, folder / names.RESULT)
+    (folder / RESULT).write_bytes(json_bytes(result))
     return result
 
 
@@ -66,7 +65,6 @@ def run(settings: Settings, folder: RunFolder, place: Path, reporter: Reporter) 
     with folder.explained(ArtifactError):
         result = write_numbers(solved, place)
         folder.publish(place, before)
-    pictures = pictures_of(settings.output)
-    if pictures.any:
+    if pictures := chosen.pictures_of(settings):
         result["warnings"] += store_pictures(draw_pictures(solved.view, pictures), pictures, folder)
     return result

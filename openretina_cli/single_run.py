@@ -8,13 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import expand_homes
 from openretina_cli.config.composed import Composed, text_at, without_hydra
 from openretina_cli.config.job import current_folder, current_restored, make_current, set_up_job
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
+from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.currency import Currency
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.sweep.failure import write_failure
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
@@ -76,6 +77,7 @@ def run_single(config: Composed) -> float:
     """
     make_current(config)
     settings = read_settings(without_hydra(config))
+    chosen_outputs(settings)  # mistakes come out before any work
     folder = RunFolder(Path(text_at(config, "hydra.run.dir")))
     folder.check()
     console = RunConsole(make_console())
@@ -93,9 +95,9 @@ def run_single(config: Composed) -> float:
 
 
 def _draw_missing(settings: Settings, folder: RunFolder) -> None:
-    from openretina_cli.drawing import draw_missing  # imports NumPy, which a mistake need not wait for
+    from openretina_cli.output.drawing.later import draw_missing  # imports NumPy, which a mistake need not wait for
 
-    draw_missing(settings.output, [folder.path])
+    draw_missing(settings, [folder.path])
 
 
 def _value(result: dict[str, Any]) -> float:
@@ -119,6 +121,7 @@ def sweep_job(config: Composed) -> float:
     """
     expand_homes(config)
     settings = read_settings(config)
+    chosen_outputs(settings)
     folder = RunFolder(current_folder())
     result = None if settings.overwrite else folder.result
     if result is not None and not _currency().difference(result, settings):

@@ -92,7 +92,7 @@ def built(node: Mapping[str, Any], offered: Mapping[str, object]) -> object:
     return hydra.utils.instantiate(config, **terms, _convert_="all", _partial_=True)(**given)
 
 
-@pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name not in ("experiment", "output")], ids=choice)
+@pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name != "experiment"], ids=choice)
 def test_every_option_builds_through_hydras_own_instantiate(
     path: Path, offered: dict[str, object], zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,9 @@ from threading import Barrier, Thread
 import pytest
 from tiny_runs import optimize, result
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.errors import SettingError
 from openretina_cli.store.aside import aside, locked, write_whole
+from openretina_cli.store.folder import RunFolder
 
 NUMBERS = {"stimulus.pt", "history.csv", "response.csv", "result.json", "optimize.log", ".hydra"}
 

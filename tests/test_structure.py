@@ -23,7 +23,8 @@ FLOORS = {
     "stopper": 3,
     "optimizer": 3,
     "gradient": 3,
-    "artifacts": 4,
+    "analysis": 3,
+    "output": 4,
     "simulation": 4,
     "terminal": 3,
     "constraint": 4,
@@ -32,7 +33,6 @@ FLOORS = {
     "objective": 4,
     "loop": 5,
     "run": 6,
-    "drawing": 5,
     "solver": 6,
     "result": 6,
     "pipeline": 6,
@@ -61,9 +61,9 @@ WITHOUT_TORCH = [
     "checks",
     "completion",
     "config",
-    "drawing",
     "errors",
     "main",
+    "output",
     "report",
     "shortage",
     "single_run",
@@ -195,7 +195,7 @@ MAY_READ = {
     "stimulus/files.py",  # the file that the user's stimulus.file names
     "report/page.py",  # parts of the page, which come with the package
     "simulation/training.py",  # what the same process has written
-    "artifacts/drawing_process.py",  # a pipe between two processes of this program
+    "output/drawing/process.py",  # a pipe between two processes of this program
 }
 """Files outside store/ and models/ that read bytes which no stranger wrote."""
 
@@ -208,16 +208,17 @@ def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
     assert not [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in READERS]
 
 
-SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "verbs")
+SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "output", "verbs")
 OPTIONS = [path for name in SIBLINGS for path in (PACKAGE / name).glob("*.py")]
-SHARED = ("base", "cells", "files")
-"""Files of an option's room that its options may import."""
+SHARED = ("base", "cells", "files", "view")
+"""Files of an option's room that its options may import, besides those in folders of the room."""
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_an_option_or_verb_imports_no_other(path: Path) -> None:
     own = f"openretina_cli.{room(path)}."
-    assert not [name for name in imports(path) if name.startswith(own) and name.removeprefix(own) not in SHARED]
+    siblings = [name.removeprefix(own) for name in imports(path) if name.startswith(own)]
+    assert not [name for name in siblings if "." not in name and name not in SHARED]
 
 
 VERBS = [path for path in (PACKAGE / "verbs").glob("*.py") if path.stem != "__init__"]

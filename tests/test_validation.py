@@ -11,7 +11,6 @@ import pytest
 import torch
 from conftest import DATA
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
@@ -22,6 +21,7 @@ from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
 from openretina_cli.simulation.retina import LAG
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.validation.bench import (
     Candidate,
     Validation,

@@ -16,7 +16,7 @@ from openretina_cli.config.expand import VARIED, Request
 from openretina_cli.config.folder_name import short
 from openretina_cli.config.settings import Settings, plain_settings, read_settings
 from openretina_cli.config.uninterrupted import uninterrupted
-from openretina_cli.store.identity import settings_key
+from openretina_cli.store.identity import settings_key, shapes_numbers
 
 LOCKS = ["struct", "readonly"]
 """What keeps composed settings from being changed."""
@@ -130,6 +130,7 @@ class Template:
             for item in request
             if not item.is_hydras
             and (telling is None or item.key in telling)
+            and shapes_numbers(item.key)
             and item.key.lstrip("+~") not in how.exclude_keys
         ]
         return str(how.item_sep).join(text.replace("=", how.kv_sep, 1) for text in sorted(named))

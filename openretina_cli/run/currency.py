@@ -7,6 +7,8 @@ from typing import Any
 
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import Option
+from openretina_cli.output.base import Numbers
+from openretina_cli.output.chosen import chosen_outputs, files_of
 from openretina_cli.run.checkpoint_files import checkpoint_digest
 from openretina_cli.store.identity import Files, Identity, difference
 
@@ -41,8 +43,10 @@ class Currency:
             OpenRetinaError: the model cannot be had, or a later version wrote the result.
         """
         cheap = self._files.identity(settings.values)
-        return difference(result, cheap, settings.values) or difference(
-            result, self.identity(settings, self._digest(settings)), settings.values
+        return (
+            difference(result, cheap, settings.values)
+            or difference(result, self.identity(settings, self._digest(settings)), settings.values)
+            or _unwritten(result, settings)
         )
 
     def _digest(self, settings: Settings) -> str:
@@ -52,3 +56,11 @@ class Currency:
             known = self._loaded_digest(settings) if found is None else found
             self._models.append((settings.model, known))
         return known
+
+
+def _unwritten(result: Mapping[str, Any], settings: Settings) -> str:
+    """Says that a finished run lacks numbers asked for now, which only a new run can write; pictures can be drawn."""
+    if not isinstance(written := result.get("files"), list):
+        return ""
+    names = files_of(chosen_outputs(settings), Numbers)
+    return next((f"{name} was not written" for name in names if name not in written), "")

@@ -128,6 +128,7 @@ class Files:
         """The identity of a run with these settings; `model` is the digest of its weights, where it is known."""
         from openretina_cli.store.sources import source_digests  # importlib.metadata takes 20 ms
 
+        values = {key: value for key, value in values.items() if key not in PLACE}
         sources: dict[str, str] = {}
         for target in targets(values):
             if target not in self._sources:

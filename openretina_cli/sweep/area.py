@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import FinishedMeanwhileError, RunFolder, Stamp
 from openretina_cli.store.aside import aside
+from openretina_cli.store.folder import FinishedMeanwhileError, RunFolder, Stamp
 
 
 class Area:

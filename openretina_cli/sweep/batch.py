@@ -13,17 +13,18 @@ from typing import Protocol
 
 import torch
 
-from openretina_cli.artifacts.folder import RunFolder, Stamp
-from openretina_cli.artifacts.picture_files import store_pictures
-from openretina_cli.artifacts.pictures import Drawn, Pictures
-from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.config.provenance import write_provenance
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
-from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
+from openretina_cli.output.base import Wanted
+from openretina_cli.output.chosen import pictures_of
+from openretina_cli.output.drawing.draw import Drawn
+from openretina_cli.output.drawing.keep import store_pictures
+from openretina_cli.output.drawing.renderer import Renderer
 from openretina_cli.pipeline import tell, write_numbers
 from openretina_cli.solver import Reporter, Solved, Solver
+from openretina_cli.store.folder import RunFolder, Stamp
 from openretina_cli.sweep.area import Area, area
 from openretina_cli.sweep.failure import Failures, write_failure
 from openretina_cli.sweep.job_log import JobLog, collected
@@ -80,7 +81,7 @@ class BatchRunner:
             RunError: a run failed, and the settings say that the sweep then stops.
             ArtifactError: the disk takes no more.
         """
-        draws = pictures_of(group.template.settings(group.jobs[0]).output).any
+        draws = bool(pictures_of(group.template.settings(group.jobs[0])))
         if draws:
             self._renderer.start(len(group.jobs))
         with _half_the_cores() if draws else nullcontext():
@@ -115,13 +116,12 @@ class BatchRunner:
         except (OSError, OpenRetinaError) as error:
             self._fail(run, _told(error) if isinstance(error, OSError) else error, lines)
             return
-        pictures = pictures_of(run.settings.output)
-        if pictures.any:
+        if pictures := pictures_of(run.settings):
             self._renderer.submit(solved.view, pictures, partial(self._store, run, pictures, solved.failure))
         else:
             self._ended(run, solved.failure)
 
-    def _store(self, run: _Open, pictures: Pictures, failure: str | None, drawn: Drawn) -> None:
+    def _store(self, run: _Open, pictures: Wanted, failure: str | None, drawn: Drawn) -> None:
         for warning in store_pictures(drawn, pictures, RunFolder(run.job.folder)):
             self._reporter.warned(run.job, warning)
         self._ended(run, failure)

@@ -15,6 +15,7 @@ from openretina_cli.config.hydra_app import hand_to_hydra
 from openretina_cli.config.overrides import Override, quoted
 from openretina_cli.errors import SettingError
 from openretina_cli.report import write_report
+from openretina_cli.store.identity import shapes_numbers
 from openretina_cli.store.names import RESULT
 from openretina_cli.sweep.launcher import own_launcher
 from openretina_cli.sweep.plan import several_directories
@@ -48,6 +49,13 @@ def _launcher_override(frame: Composed) -> list[str]:
     return ["hydra/launcher=basic"] if launcher else []
 
 
+def _unnamed_settings(frame: Composed, overrides: Sequence[Override]) -> str:
+    """The override that keeps settings which shape no number out of the names of folders."""
+    key = "hydra.job.config.override_dirname.exclude_keys"
+    unshaping = [override.key_or_group for override in overrides if not shapes_numbers(override.key_or_group)]
+    return f"{key}=[{','.join([*frame.hydra.job.config.override_dirname.exclude_keys, *unshaping])}]"
+
+
 def sweep_by_hydra(
     args: argparse.Namespace,
     parser: argparse.ArgumentParser,
@@ -71,7 +79,7 @@ def sweep_by_hydra(
     """
     _check_one_folder(overrides)
     args.overrides = spelled_out(overrides, SweepRun(overrides, partial(compose_sweep, args), console).cells)
-    args.overrides += _launcher_override(frame)
+    args.overrides += [*_launcher_override(frame), _unnamed_settings(frame, overrides)]
     directory = Path(text_at(frame, "hydra.sweep.dir")).absolute()
     args.overrides.append(quoted(f"hydra.sweep.dir={directory}"))
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's; it logs how its database is set up

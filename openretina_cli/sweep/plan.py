@@ -12,6 +12,7 @@ from openretina_cli.config.folder_name import telling_keys
 from openretina_cli.config.settings import Settings, check_varied
 from openretina_cli.config.template import Job, Template, shared_part
 from openretina_cli.errors import SettingError
+from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.sweep.placement import placed_jobs
 
 Compose = Callable[[Sequence[str]], Composed]
@@ -134,6 +135,8 @@ def plan_sweep(requests: Sequence[Request], compose: Compose) -> Sweep:
     placed = placed_jobs(plans.directory, jobs.values(), lambda job: templates[job.key].fully_named(job))
     groups = _grouped(placed, templates)
     settings = [group.template.settings(group.jobs[0]) for group in groups]  # mistakes come out before any work
+    for one in settings:
+        chosen_outputs(one)
     return Sweep(plans.directory, groups, settings[0])
 
 

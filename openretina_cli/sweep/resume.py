@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.template import Job
 from openretina_cli.run.currency import Currency
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.sweep.plan import Group, Sweep
 
 

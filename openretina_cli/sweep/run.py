@@ -8,17 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.composed import Composed, yaml_text
 from openretina_cli.config.expand import Cells, expand
 from openretina_cli.config.job import current_restored
 from openretina_cli.config.overrides import Override
 from openretina_cli.config.template import Template
-from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
+from openretina_cli.output.drawing.later import draw_missing
 from openretina_cli.report import ReportFiles, write_report
 from openretina_cli.run.currency import Currency
 from openretina_cli.store.aside import refuse_links, write_whole
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.sweep import slurm
 from openretina_cli.sweep.failure import Failures
 from openretina_cli.sweep.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
@@ -112,7 +112,7 @@ class SweepRun:
         finished = {job.folder for job in progress.finished}
         for group in sweep.groups:
             folders = [job.folder for job in group.jobs if job.folder in finished]
-            tally = draw_missing(group.template.settings(group.jobs[0]).output, folders, workers)
+            tally = draw_missing(group.template.settings(group.jobs[0]), folders, workers)
             for reason in tally.reasons:
                 self._console.reporter.warned(group.jobs[0], reason)
 

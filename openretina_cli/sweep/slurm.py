@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.template import Job
 from openretina_cli.errors import RunError, SettingError
 from openretina_cli.run.currency import Currency
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.sweep import slurm_queue
 from openretina_cli.sweep.failure import Failures
 from openretina_cli.sweep.launcher import Slurm

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import RunFolder, Stamp, stamp_of
 from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.store.aside import aside, move_files
 from openretina_cli.store.files import read_json
+from openretina_cli.store.folder import RunFolder, Stamp, stamp_of
 from openretina_cli.store.names import FAILURE
 from openretina_cli.store.reader import read_failure
 

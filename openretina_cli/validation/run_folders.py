@@ -118,7 +118,7 @@ def read_settings_of(result: Result) -> Settings:
     _check_plain(result.settings, folder)
     try:
         # where the run went is none of its problem, and may have been made of the time or of Hydra's own settings
-        settings = settings_of_values({**result.settings, "out": "out"})
+        settings = settings_of_values({**result.settings, "out": "out", "output": {}})
     except SettingError as error:
         raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
     except Exception as error:  # OmegaConf raises many kinds for values that are no settings

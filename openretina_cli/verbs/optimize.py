@@ -37,8 +37,8 @@ out into a folder.
 
 GROUPS = """
 Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of what was
-chosen. The default is shown, with its settings. Of constraint, gradient and
-penalty several can be chosen, and are applied in order: constraint=[norm,range]."""
+chosen. The default is shown, with its settings. Of constraint, gradient, penalty
+and output several can be chosen, and are applied in order: constraint=[norm,range]."""
 
 SWEEPS = """
 Sweeps: with -m, a list or range for any key makes a run of each combination.
@@ -75,7 +75,7 @@ def optimize_help(folders: list[Path], width: int) -> str:
     own = sorted({path.name for folder in folders[1:] for path in folder.iterdir() if path.is_dir()} - defaults.keys())
     for name in [*defaults, *own]:
         default = defaults.get(name, "null")
-        lines += group_lines(name, folders, [default.strip("[]")], default, width)
+        lines += group_lines(name, folders, default.strip("[]").split(","), default, width)
     lines += [SWEEPS, *group_lines(LAUNCHER, folders, ["slurm"], "batched", width)]
     return "\n".join([*lines, "", FLAGS])
 

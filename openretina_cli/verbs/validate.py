@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli import completion
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Stages
 from openretina_cli.terminal.run import RunConsole, print_note

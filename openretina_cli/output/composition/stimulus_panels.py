@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.axis_tools import (
+from openretina_cli.analysis.decomposition import (
+    LOWPASS_CUTOFF,
+    RankOne,
+    amplitude_spectrum,
+    decompose,
+    stimulus_array,
+)
+from openretina_cli.output.colors import ChannelLook, channel_looks, default_channel_names
+from openretina_cli.output.composition.axis_tools import (
     DIVERGING_MAP,
     FRAME_COLOR,
     ColorBar,
@@ -21,14 +29,6 @@ from openretina_cli.artifacts.axis_tools import (
     set_values,
     shade_frames,
     title_with_legend,
-)
-from openretina_cli.artifacts.colors import ChannelLook, channel_looks, default_channel_names
-from openretina_cli.artifacts.decomposition import (
-    LOWPASS_CUTOFF,
-    RankOne,
-    amplitude_spectrum,
-    decompose,
-    stimulus_array,
 )
 
 if TYPE_CHECKING:

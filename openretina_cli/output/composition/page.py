@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.axis_tools import FRAME_COLOR, FrameClock, Panel, shade_frames
-from openretina_cli.artifacts.colors import channel_looks
-from openretina_cli.artifacts.composition_axes import SpatialPanel, SpectraPanel, TemporalPanel
-from openretina_cli.artifacts.decomposition import RankOne, decompose
-from openretina_cli.artifacts.layout import Layout, title_lines
-from openretina_cli.artifacts.run_axes import ExplainedPanel, ResponsePanel, SlicesPanel, StillResponsePanel
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.analysis.decomposition import RankOne, decompose
+from openretina_cli.output.colors import channel_looks
+from openretina_cli.output.composition.axis_tools import FRAME_COLOR, FrameClock, Panel, shade_frames
+from openretina_cli.output.composition.layout import Layout, title_lines
+from openretina_cli.output.composition.run_panels import ExplainedPanel, ResponsePanel, SlicesPanel, StillResponsePanel
+from openretina_cli.output.composition.stimulus_panels import SpatialPanel, SpectraPanel, TemporalPanel
+from openretina_cli.output.view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

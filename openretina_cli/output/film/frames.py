@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.colors import Scale, to_rgb
-from openretina_cli.artifacts.decomposition import stimulus_array
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.analysis.decomposition import stimulus_array
+from openretina_cli.output.colors import Scale, to_rgb
+from openretina_cli.output.view import RunView
 
 Frame = NDArray[np.uint8]
 

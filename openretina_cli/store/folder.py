@@ -11,9 +11,10 @@ from typing import Any
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.store.aside import aside, is_being_written, locked, move_folder
 from openretina_cli.store.identity import is_of_later_version
-from openretina_cli.store.names import FAILURE, PICTURES, RESULT
+from openretina_cli.store.names import FAILURE, OUTPUTS, RESULT, is_plain
 from openretina_cli.store.reader import read_result
 from openretina_cli.store.result import SHOWN
+from openretina_cli.store.values import texts
 
 Stamp = tuple[int, int]
 """Which file a result is: its inode and the time of its last change, in ns."""
@@ -139,7 +140,7 @@ class RunFolder:
         """Move what was written aside into place: all at once where nothing is there yet, else the result last.
 
         The earlier result is removed first and the new one comes last, so that a result never vouches for other files;
-        pictures of the earlier run are removed with its result. Commands that publish into one folder take turns.
+        other files of the earlier run are removed with its result. Commands that publish into one folder take turns.
 
         Args:
             place: the folder to move.
@@ -160,8 +161,11 @@ class RunFolder:
             move_folder(place, self.path, last=RESULT)
 
     def _clear(self) -> None:
+        listed: tuple[str, ...] = ()
+        with suppress(ArtifactError):
+            listed = texts(read_result(self.path).tree.get("files")) or ()
         for name in (RESULT, FAILURE):
             (self.path / name).unlink(missing_ok=True)
-        for name in PICTURES:
-            with suppress(OSError):  # the numbers come first
+        for name in (*OUTPUTS, *filter(is_plain, listed)):
+            with suppress(OSError):  # the numbers that are to come matter more
                 (self.path / name).unlink()

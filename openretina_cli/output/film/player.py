@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from openretina_cli.artifacts.colors import default_channel_names
-from openretina_cli.artifacts.decomposition import stimulus_array
-from openretina_cli.artifacts.video import encode_video
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.analysis.decomposition import stimulus_array
+from openretina_cli.output.colors import default_channel_names
+from openretina_cli.output.film.mp4 import encode_video
+from openretina_cli.output.view import RunView
 
 PLAYER_RATE = 20.0  # Hz; 50 ms a frame, the pace of the example notebook's player
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.axis_tools import (
+from openretina_cli.analysis.decomposition import RankOne
+from openretina_cli.output.colors import PALETTE, ChannelLook
+from openretina_cli.output.composition.axis_tools import (
     DIVERGING_MAP,
     FRAME_COLOR,
     ColorBar,
@@ -20,9 +22,7 @@ from openretina_cli.artifacts.axis_tools import (
     shorten,
     title_with_legend,
 )
-from openretina_cli.artifacts.colors import PALETTE, ChannelLook
-from openretina_cli.artifacts.decomposition import RankOne
-from openretina_cli.artifacts.layout import MANY_TRACES, Layout
+from openretina_cli.output.composition.layout import MANY_TRACES, Layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,13 +15,11 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from openretina_cli.artifacts.pictures import Drawn, Pictures, draw_pictures, new_composer
-from openretina_cli.artifacts.view import RunView
-
-if TYPE_CHECKING:
-    from openretina_cli.artifacts.figure import Composer
+from openretina_cli.output.base import Wanted
+from openretina_cli.output.drawing.draw import Drawn, draw_pictures
+from openretina_cli.output.view import RunView
 
 NICENESS = 10
 """Optimisation comes first; pictures take what it leaves of the processor."""
@@ -38,11 +36,11 @@ class Job:
 
     Attributes:
         view: the run.
-        pictures: which are wanted.
+        wanted: which pictures.
     """
 
     view: RunView
-    pictures: Pictures
+    wanted: Wanted
 
 
 class NoProcessError(Exception):
@@ -61,7 +59,8 @@ class DrawingProcess:
     """
 
     def __init__(self) -> None:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
+        path = [*sys.path, os.getcwd()]  # where classes of the user's own are found
+        code = f"import sys; sys.path[:] = {path!r}; from {__name__} import serve; serve()"
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and code
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -119,7 +118,7 @@ def _prepare() -> None:
     with suppress(Exception):
         import av  # noqa: F401
     with suppress(Exception):
-        from openretina_cli.artifacts.figure import import_matplotlib
+        from openretina_cli.output.composition.composer import import_matplotlib
 
         import_matplotlib()
 
@@ -131,7 +130,7 @@ def serve() -> None:
         os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not come among the answers
-    composer: Composer | None = None
+    kept: dict[str, Any] = {}
     answer: Any = READY
     while True:
         pickle.dump(answer, answers)
@@ -142,12 +141,4 @@ def serve() -> None:
             job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301  # written by our own parent
         except EOFError:
             return
-        composer = composer or _composer_of(job)
-        answer = draw_pictures(job.view, job.pictures, composer)
-
-
-def _composer_of(job: Job) -> Composer | None:
-    try:
-        return new_composer(job.pictures)
-    except Exception:  # matplotlib cannot be imported, which is reported as each figure is drawn
-        return None
+        answer = draw_pictures(job.view, job.wanted, kept)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openretina_cli.artifacts.axis_tools import FRAME_COLOR
-from openretina_cli.artifacts.decomposition import stimulus_array
-from openretina_cli.artifacts.layout import WIDTH, Layout
-from openretina_cli.artifacts.page import Page
-from openretina_cli.artifacts.png import encode_png
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.analysis.decomposition import stimulus_array
+from openretina_cli.output.composition.axis_tools import FRAME_COLOR
+from openretina_cli.output.composition.layout import WIDTH, Layout
+from openretina_cli.output.composition.page import Page
+from openretina_cli.output.composition.png import encode_png
+from openretina_cli.output.view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,14 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
-from openretina_cli.artifacts.drawing_process import DrawingProcess, Job, LostProcessError, NoProcessError
-from openretina_cli.artifacts.pictures import Drawn, Pictures, draw_pictures, new_composer
-from openretina_cli.artifacts.view import RunView
-
-if TYPE_CHECKING:
-    from openretina_cli.artifacts.figure import Composer
+from openretina_cli.output.base import Wanted
+from openretina_cli.output.drawing.draw import Drawn, draw_pictures
+from openretina_cli.output.drawing.process import DrawingProcess, Job, LostProcessError, NoProcessError
+from openretina_cli.output.view import RunView
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +56,7 @@ class Renderer:
         self._idle: SimpleQueue[DrawingProcess] = SimpleQueue()
         self._ended: SimpleQueue[Future[Drawn]] = SimpleQueue()
         self._open: dict[Future[Drawn], tuple[Job, Done]] = {}
-        self._composer: Composer | None = None
+        self._kept: dict[str, Any] = {}
 
     def __enter__(self) -> Renderer:
         return self
@@ -83,16 +81,16 @@ class Renderer:
                 self._threads.submit(self._start_one)
                 self._started += 1
 
-    def submit(self, view: RunView, pictures: Pictures, done: Done) -> None:
+    def submit(self, view: RunView, wanted: Wanted, done: Done) -> None:
         """Have the pictures of a run drawn; waits while too many others do.
 
         Args:
             view: the run.
-            pictures: which are wanted.
+            wanted: which pictures.
             done: is called with the pictures once they are drawn; what it raises comes out here, or from `collect` or
                 `drain`.
         """
-        job = Job(view, pictures)
+        job = Job(view, wanted)
         try:
             if self._workers == 0:
                 raise NoProcessError
@@ -126,7 +124,7 @@ class Renderer:
         except NoProcessError as error:
             drawn = self._go_on_alone(job, error)
         except Exception as error:
-            drawn = Drawn.none(job.pictures, f"{type(error).__name__}: {error}")
+            drawn = Drawn.none(job.wanted, f"{type(error).__name__}: {error}")
         done(drawn)
 
     def _go_on_alone(self, job: Job, reason: NoProcessError) -> Drawn:
@@ -137,9 +135,7 @@ class Renderer:
         return self._drawn_here(job)
 
     def _drawn_here(self, job: Job) -> Drawn:
-        with suppress(Exception):  # matplotlib cannot be imported, which is reported as the figure is drawn
-            self._composer = self._composer or new_composer(job.pictures)
-        return draw_pictures(job.view, job.pictures, self._composer)
+        return draw_pictures(job.view, job.wanted, self._kept)
 
     # --- in the threads
 
@@ -158,7 +154,7 @@ class Renderer:
             else:
                 self._idle.put(process)
                 return drawn
-        return Drawn.none(job.pictures, problem)
+        return Drawn.none(job.wanted, problem)
 
     def _process(self) -> DrawingProcess:
         """A process that waits for work, or a new one.

@@ -6,10 +6,10 @@ import io
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from openretina_cli.artifacts.colors import Scale
-from openretina_cli.artifacts.film import STILL_RATE, Film, film_of
-from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError
+from openretina_cli.output.colors import Scale
+from openretina_cli.output.film.frames import STILL_RATE, Film, film_of
+from openretina_cli.output.view import RunView
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.decomposition import (
+from openretina_cli.analysis.decomposition import (
     LOWPASS_CUTOFF,
     RankOne,
     amplitude_spectrum,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openretina_cli.artifacts.axis_tools import shorten
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.output.composition.axis_tools import shorten
+from openretina_cli.output.view import RunView
 
 MANY_TRACES = 10  # more are drawn grey, with their mean
 PICTURES_PER_ROW = 3
