@@ -174,6 +174,10 @@ class Retina(nn.Module):
     def examine(self, session: str) -> None:
         """Check that the model is a function of each stimulus alone; the package's own models are known to be."""
 
+    def shared(self, session: str, neurons: Sequence[int]) -> tuple[int, ...]:
+        """Grouping key: runs on neurons with equal keys share a fast form, which answers for all of the neurons."""
+        return tuple(neurons) if self.narrow else ()
+
     def fast_form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module | None:
         """Make a module that answers as `self(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
 

@@ -13,11 +13,10 @@ import yaml
 
 from openretina_cli.models.twin import Twin
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.files import torch_bytes
 from openretina_cli.simulation.movies import CHANNELS, CLIP_FRAMES, HEIGHT, WIDTH
 from openretina_cli.simulation.recording import Recording
 from openretina_cli.simulation.retina import SimulatedRetina
-from openretina_cli.simulation.training import MODEL_CONFIG, Schedule
+from openretina_cli.simulation.training import MODEL_CONFIG, Schedule, torch_bytes
 from openretina_cli.store.aside import write_whole
 
 MODEL_FN = "nnfabrik_euler.models.models.SFB3d_core_SxF3d_readout"
