@@ -95,7 +95,7 @@ class Held(Parameters):
     "models/mine.py": """
 import torch
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 
 class Rectifier(Retina):
     def __init__(self, size: int, stimulus_range=None) -> None:

@@ -15,7 +15,7 @@ from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 from openretina_cli.run.model import build_model
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.build import SHIPPED

@@ -14,8 +14,8 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.arguments import CallForm, Signature
 from openretina_cli.models.axes import Reading
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.retina import Retina, the_session
 from openretina_cli.models.state import ModuleState
-from openretina_cli.models.twin import Retina, the_session
 
 MOST_OUTPUTS = 10
 """Outputs that an error lists at most."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +11,10 @@ from torch import Tensor, nn
 from openretina_cli.errors import ModelError
 from openretina_cli.models.architecture import NONLINEARITIES, Architecture
 from openretina_cli.models.convolution import SeparableConvolution
-from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.fast_form import Folded
 from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.readout import GaussianReadout
-
-if TYPE_CHECKING:
-    from openretina_cli.models.fast import FastForms
+from openretina_cli.models.retina import Ensemble, the_session
 
 
 class ChannelBias(nn.Module):
@@ -137,101 +133,11 @@ class Twin(nn.Module):
         return responses
 
 
-def the_session(sessions: Iterable[str], data_key: str | None) -> str:
-    """The session meant by `data_key`; None means the only one.
+class EnsembleModel(Ensemble):
+    """Twins trained from different seeds; their responses are averaged."""
 
-    Raises:
-        ModelError: there is no such session, or several and none was named.
-    """
-    names = list(sessions)
-    if data_key is None and len(names) == 1:
-        return names[0]
-    if data_key is None or data_key not in names:
-        raise ModelError(f"the model has no session {data_key!r}", expected="one of " + shown(", ".join(names[:20])))
-    return data_key
+    def fold(self) -> Folded:
+        """See `Ensemble.fold`."""
+        from openretina_cli.models.fast import FoldedEnsemble  # which is written in terms of the classes of this file
 
-
-class Retina(nn.Module):
-    """A model of a retina that is ready to be used: frozen, in eval mode, and with its facts known.
-
-    Attributes:
-        facts: what is known about it.
-        warnings: what a user should know of every run on it.
-        narrow: whether fast forms of few neurons take less work than those of many, as they see fewer pixels.
-        unfit: by session the neurons that are not finite, where weights that are not finite were set to zero.
-    """
-
-    facts: ModelFacts
-    warnings: tuple[str, ...] = ()
-    narrow: bool = False
-    unfit: Mapping[str, frozenset[int]] = MappingProxyType({})
-
-    def warn(self, text: str) -> None:
-        """Add a warning, once."""
-        if text not in self.warnings:
-            self.warnings = (*self.warnings, text)
-
-    def examine(self, session: str) -> None:
-        """Check that the model is a function of each stimulus alone; the package's own models are known to be."""
-
-    def shared(self, session: str, neurons: Sequence[int]) -> tuple[int, ...]:
-        """Grouping key: runs on neurons with equal keys share a fast form, which answers for all of the neurons."""
-        return tuple(neurons) if self.narrow else ()
-
-    def fast_form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module | None:
-        """Make a module that answers as `self(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
-
-        The answers agree to float32 rounding, in the response and in its gradient with respect to the stimulus. Later
-        changes of the model do not reach the module.
-
-        Args:
-            session: the session.
-            neurons: the neurons asked for, in that order.
-            frames: stimulus frames.
-            window: the response frames `[start, stop)` asked for.
-
-        Returns:
-            The module, on the model's device and in its precision, or None for a model without fast forms.
-        """
-        return None
-
-    def freeze(self) -> None:
-        """Put the model in eval mode and bar gradients from its weights for good."""
-        self.eval()
-        self.requires_grad_(False)
-
-
-class EnsembleModel(Retina):
-    """Several twins trained from different seeds; their responses are averaged.
-
-    Args:
-        members: the twins.
-        facts: what is known about them.
-    """
-
-    def __init__(self, members: Sequence[Twin], facts: ModelFacts) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.facts = facts
-        self._forms: FastForms | None = None
-        self.freeze()
-
-    def fast_form(
-        self, session: str, neurons: Sequence[int] | None, frames: int, window: tuple[int, int] | None
-    ) -> nn.Module | None:
-        """See `Retina.fast_form`; what does not depend on neurons and window is computed once and kept."""
-        from openretina_cli.models.fast import FastForms  # which is written in terms of the classes of this file
-
-        if self._forms is None:
-            self._forms = FastForms(self)
-        return self._forms.form(session, neurons, frames, window)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EnsembleModel:
-        """Move or convert the model; fast forms of the model before are dropped."""
-        self._forms = None
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch states no types for it
-        return self
-
-    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
-        """Mean response `(batch, time - lag, neuron)` of the members."""
-        return torch.stack([member(stimulus, data_key) for member in self.members]).mean(0)
+        return FoldedEnsemble([*self.members], (self.facts.height, self.facts.width))

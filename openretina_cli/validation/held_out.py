@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from openretina_cli.errors import SettingError
-from openretina_cli.models.twin import EnsembleModel, Retina, Twin
+from openretina_cli.models.retina import Retina
+from openretina_cli.models.twin import EnsembleModel, Twin
 from openretina_cli.run.problem import Plan
 from openretina_cli.validation.cells import optimize_cells
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.twin import Retina, the_session
+from openretina_cli.models.retina import Retina, the_session
 from openretina_cli.simulation.bipolar import CHANNELS as BIPOLAR_CHANNELS
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
