@@ -33,7 +33,7 @@ def _known(module: object, kind: type[M], what: str) -> M:
     """
     if type(module) is not kind:
         raise CannotFoldError(f"{type(module).__name__} is no {what}")
-    return module  # type: ignore[return-value]  # which was checked
+    return module
 
 
 def _fold_norm(module: nn.Module) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def _fold_layer(layer: nn.Module, session: str) -> FoldedLayer:
     first, norm, *biases, nonlinearity = _known(layer, Layer, "published layer").children()
     convolution = _known(first, SeparableConvolution, "published convolution")
     if type(nonlinearity) not in NONLINEARITIES.values():
-        raise CannotFoldError(f"{nonlinearity} is no published nonlinearity")
+        raise CannotFoldError(f"{type(nonlinearity).__name__} is no published nonlinearity")
     gain, offset = _fold_norm(norm)
     for bias in biases:
         offset = offset + _known(bias, ChannelBias, "bias").bias.flatten()

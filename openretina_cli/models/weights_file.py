@@ -29,14 +29,6 @@ NAMED = 3
 PLAIN = "a state dict, as torch.save(module.state_dict(), path) or safetensors writes it"
 
 
-class _Unknown(InertClass):
-    """A class or function that a checkpoint names; nothing of it is needed, and it is never looked up."""
-
-    def __call__(self, *arguments: Any) -> Any:
-        """An empty record of an object of the class."""
-        return Skipped(self.name)
-
-
 def _first(value: Any, *_: Any) -> Any:
     return value
 
@@ -84,7 +76,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if is_safetensors(content):
             return read_tensors(content), []
         del content
-        found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=_Unknown), path)
+        found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=InertClass), path)
         for name, value in found.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
                 problem = f"{path}: {shown(str(name))} is a {type(value).__name__}, not a tensor"
