@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from openretina_cli.config.location import PACKAGE, config_directory
+from openretina_cli.location import PACKAGE, config_directory
 
 PYTHON = {
     "objective/mine.py": """

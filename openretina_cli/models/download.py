@@ -21,6 +21,7 @@ import requests
 
 from openretina_cli.errors import DownloadError, ModelError, SettingError
 from openretina_cli.models.foreign_file import shown
+from openretina_cli.models.member_files import LAYOUT
 from openretina_cli.models.published_files import check_published, largest_size
 from openretina_cli.store.aside import aside, move_files, write_whole
 from openretina_cli.store.digest import digest_of_file
@@ -66,8 +67,7 @@ class RemoteCheckpoint:
     @classmethod
     def ensemble(cls, name: str, url: str, seeds: Iterable[int]) -> RemoteCheckpoint:
         """An ensemble in the published layout: three files for each member, which is known by its seed."""
-        layout = ("config_{:05d}.yaml", "data_info_{:05d}.pkl", "state_dict_{:05d}.pth.tar")
-        return cls(name, url, tuple(file.format(seed) for seed in seeds for file in layout))
+        return cls(name, url, tuple(file.format(f"{seed:05d}") for seed in seeds for file in LAYOUT))
 
     @classmethod
     def single(cls, url: str, name: str = "") -> RemoteCheckpoint:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from openretina_cli.location import PACKAGE
 from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.twin import EnsembleModel
 from openretina_cli.simulation.cell_types import GROUP_NAMES
@@ -42,7 +43,7 @@ SEEDS = (0, 1000, 2000, 3000, 4000)
 
 VALIDATION_CLIPS, TEST_CLIPS = 16, 60
 
-SHIPPED = Path(__file__).parents[1] / "simulated_retina"
+SHIPPED = PACKAGE / "simulated_retina"
 """Where the package keeps the checkpoint."""
 
 
