@@ -51,31 +51,21 @@ class Core(nn.Module):
         for session, log_speed in log_speeds.items():
             self.register_parameter(f"log_speed_{session}", log_speed)
         self.features = nn.Sequential()
-        for index, out_channels in enumerate(architecture.hidden_channels):
-            layer = self._layer(architecture, index, in_channels, out_channels, log_speeds)
+        channels = (in_channels, *architecture.hidden_channels)
+        for index in range(architecture.layers):
+            layer = self._layer(architecture, index, (channels[index], channels[index + 1]), log_speeds)
             self.features.add_module(f"layer{index}", layer)
-            in_channels = out_channels
 
     @staticmethod
     def _layer(
-        architecture: Architecture,
-        index: int,
-        in_channels: int,
-        out_channels: int,
-        log_speeds: Mapping[str, nn.Parameter],
+        architecture: Architecture, index: int, channels: tuple[int, int], log_speeds: Mapping[str, nn.Parameter]
     ) -> Layer:
+        length, size = architecture.temporal_kernel_size[index], architecture.spatial_kernel_size[index]
         modules: OrderedDict[str, nn.Module] = OrderedDict()
-        modules["conv"] = SeparableConvolution(
-            in_channels,
-            out_channels,
-            architecture.temporal_kernel_size[index],
-            architecture.spatial_kernel_size[index],
-            architecture.padding(index),
-            log_speeds,
-        )
-        modules["norm"] = nn.BatchNorm3d(out_channels, affine=False)
+        modules["conv"] = SeparableConvolution(*channels, length, size, architecture.padding(index), log_speeds)
+        modules["norm"] = nn.BatchNorm3d(channels[1], affine=False)
         if architecture.core_bias:
-            modules["bias"] = ChannelBias(out_channels)
+            modules["bias"] = ChannelBias(channels[1])
         modules["nonlin"] = NONLINEARITIES[architecture.nonlinearity]()
         return Layer(modules)
 
@@ -108,19 +98,7 @@ class Twin(nn.Module):
         try:
             self.core = Core(architecture, channels, list(sessions))
             self.readout = nn.ModuleDict(
-                {
-                    session: GaussianReadout(
-                        architecture.hidden_channels[architecture.stack],
-                        rows,
-                        columns,
-                        neurons,
-                        mean_scale=architecture.gaussian_mean_scale,
-                        variance_scale=architecture.gaussian_var_scale,
-                        scale=architecture.readout_scale,
-                        positive=architecture.readout_positive,
-                    )
-                    for session, neurons in sessions.items()
-                }
+                {name: GaussianReadout(architecture, rows, columns, count) for name, count in sessions.items()}
             )
         except KeyError as error:  # torch refuses a name with a dot, or one of its own attributes
             problem = f"a session's name cannot be used: {shown(str(error))}"
