@@ -22,7 +22,7 @@ import requests
 from openretina_cli.errors import DownloadError, ModelError, SettingError
 from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.member_files import LAYOUT
-from openretina_cli.models.published_files import check_published, largest_size
+from openretina_cli.models.safe_files import check_published, largest_size
 from openretina_cli.store.aside import aside, move_files, write_whole
 from openretina_cli.store.digest import digest_of_file
 from openretina_cli.web_address import check_web_address

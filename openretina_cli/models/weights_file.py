@@ -14,7 +14,7 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.foreign_file import content_of, one_line_errors, shown
 from openretina_cli.models.pickle_machine import InertClass, Skipped
 from openretina_cli.models.plain_pickle import PLAIN_GLOBALS
-from openretina_cli.models.safe_files import MAX_STATE_DICT_BYTES
+from openretina_cli.models.safe_files import MAX_STATE_DICT_BYTES, only_tensors
 from openretina_cli.models.safetensors_file import is_safetensors, read_tensors
 from openretina_cli.models.torch_file import read_torch_file
 
@@ -77,11 +77,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             return read_tensors(content), []
         del content
         found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=InertClass), path)
-        for name, value in found.items():
-            if not isinstance(name, str) or not isinstance(value, Tensor):
-                problem = f"{path}: {shown(str(name))} is a {type(value).__name__}, not a tensor"
-                raise ModelError(problem, expected=PLAIN)
-        return found, keys
+        return only_tensors(found, path, PLAIN), keys
 
 
 def _without_wrappers(name: str, own: Mapping[str, Any]) -> str:
