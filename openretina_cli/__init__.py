@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openretina_cli.gradient.base import GradientStep
     from openretina_cli.loop.loop import Outcome, Problem, optimize_stack, optimize_stimulus
     from openretina_cli.models.load import load_ensemble_model_from_directory, load_ensemble_model_from_remote
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
     from openretina_cli.objective.base import AbstractObjective, WeightedSumObjective
     from openretina_cli.objective.discriminative import ContrastiveNeuronObjective
     from openretina_cli.objective.mdi import DecreaseObjective
@@ -44,7 +44,7 @@ _HOMES = {
     "gradient.base": ("GradientStep",),
     "loop.loop": ("Outcome", "Problem", "optimize_stack", "optimize_stimulus"),
     "models.load": ("load_ensemble_model_from_directory", "load_ensemble_model_from_remote"),
-    "models.twin": ("Retina",),
+    "models.retina": ("Retina",),
     "objective.base": ("AbstractObjective", "WeightedSumObjective"),
     "objective.discriminative": ("ContrastiveNeuronObjective",),
     "objective.mdi": ("DecreaseObjective",),

@@ -32,7 +32,7 @@ from openretina_cli import (
 from openretina_cli.errors import ModelError, OpenRetinaError
 from openretina_cli.main import main
 from openretina_cli.models.core_readout.load import load_core_readout
-from openretina_cli.models.directory import Presentation
+from openretina_cli.models.facts import Presentation
 
 with tarfile.open(CORE_READOUTS) as members:
     NAMES = members.getnames()

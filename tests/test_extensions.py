@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from openretina_cli.config.location import PACKAGE, config_directory
+from openretina_cli.location import PACKAGE, config_directory
 
 PYTHON = {
     "objective/mine.py": """
@@ -95,7 +95,7 @@ class Held(Parameters):
     "models/mine.py": """
 import torch
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 
 class Rectifier(Retina):
     def __init__(self, size: int, stimulus_range=None) -> None:

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "openretina_cli"
 
 FLOORS = {
     "text": 0,
+    "location": 0,
     "errors": 1,
     "web_address": 2,
     "checks": 2,
@@ -190,11 +191,9 @@ MAY_READ = {
     "config/signature.py",  # the source of the package
     "config/target.py",  # the YAML of the package
     "config/help.py",  # the YAML of the package, and of the user's config folder
-    "verbs/models.py",  # likewise
     "main.py",  # the docstrings of verbs, in the source of the package
     "stimulus/files.py",  # the file that the user's stimulus.file names
     "report/page.py",  # parts of the page, which come with the package
-    "simulation/training.py",  # what the same process has written
     "output/drawing/process.py",  # a pipe between two processes of this program
 }
 """Files outside store/ and models/ that read bytes which no stranger wrote."""

@@ -16,12 +16,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from openretina_cli.config.composed import without_hydra
-from openretina_cli.config.location import config_directory
 from openretina_cli.config.overrides import literal, read_overrides
 from openretina_cli.config.paths import PATHS, expand_home
 from openretina_cli.config.settings import Settings, current, read_settings
 from openretina_cli.config.template import LOCKS, register_resolvers
 from openretina_cli.errors import SettingError
+from openretina_cli.location import config_directory
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "optimize"

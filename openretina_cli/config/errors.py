@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from openretina_cli.checks import closest
-from openretina_cli.config.location import config_directory
 from openretina_cli.config.overrides import repair_by_quotes
 from openretina_cli.config.settings import GROUPS, LISTS, REPLACED, TOP_LEVEL
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
+from openretina_cli.location import config_directory
 
 PACKAGES = {
     "joblib": "hydra-joblib-launcher",

@@ -10,7 +10,7 @@ from hydra._internal import utils as hydra_utils
 
 from openretina_cli.config.compose import CONFIG_NAME
 from openretina_cli.config.composed import Composed
-from openretina_cli.config.location import config_directory
+from openretina_cli.location import config_directory
 
 
 def hand_to_hydra(args: argparse.Namespace, parser: argparse.ArgumentParser, job: Callable[[Composed], object]) -> None:

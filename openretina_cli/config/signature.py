@@ -13,8 +13,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from openretina_cli.checks import closest, spelt
-from openretina_cli.config.location import PACKAGE
 from openretina_cli.errors import SettingError
+from openretina_cli.location import PACKAGE
 
 WORDS = {
     int: "a whole number",

@@ -21,9 +21,9 @@ from typing import Any, TypeVar, cast
 import yaml
 
 from openretina_cli.checks import closest, spelt
-from openretina_cli.config.location import PACKAGE, config_directory
 from openretina_cli.config.signature import example_of, fitted, read_signature
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
+from openretina_cli.location import PACKAGE, config_directory
 
 TARGET = "_target_"
 POSITIONAL = "_args_"

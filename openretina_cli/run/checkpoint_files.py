@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.config.location import PACKAGE
 from openretina_cli.config.target import Option
 from openretina_cli.errors import ModelError
+from openretina_cli.location import PACKAGE
 from openretina_cli.models.member_files import member_files
 from openretina_cli.store.digest import sha256_of
 
@@ -28,7 +28,7 @@ def checkpoint_digest(option: Option) -> str | None:
     settings = option.arguments
     try:
         members = member_files(_directory(settings), settings.get("members"))
-        return sha256_of([path for files in members for path in files.all])
+        return sha256_of([path for files in members for path in files])
     except ModelError:  # loading the model will say so
         return ""
 

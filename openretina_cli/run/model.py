@@ -7,8 +7,8 @@ import torch
 from openretina_cli.config.target import Option, build
 from openretina_cli.errors import SettingError
 from openretina_cli.models.download import Report
+from openretina_cli.models.retina import Retina
 from openretina_cli.models.seeding import seeded
-from openretina_cli.models.twin import Retina
 
 
 def choose_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import takes
 from openretina_cli.models.download import Report
 from openretina_cli.models.probe import Probe, probe
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 from openretina_cli.objective.cells import choose_session
 from openretina_cli.run.model import build_model, choose_device
 from openretina_cli.run.problem import Plan, plan_run

@@ -28,7 +28,7 @@ from openretina_cli.sweep.slurm_submit import check_programs
 
 if TYPE_CHECKING:  # torch, only where something is computed
     from openretina_cli.config.settings import Settings
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
     from openretina_cli.run.workbench import Workbench
     from openretina_cli.sweep.batch import SweepReporter
 

@@ -62,7 +62,7 @@ def of_simulation(results: Sequence[Result]) -> list[Result]:
     Raises:
         SettingError: none was.
     """
-    sha256 = sha256_of([path for files in member_files(SHIPPED) for path in files.all])
+    sha256 = sha256_of([path for files in member_files(SHIPPED) for path in files])
     places = (f"{SHIPPED.parent.name}/{SHIPPED.name}", str(SHIPPED))
     chosen = [result for result in results if result.sha256 == sha256 or result.source in places]
     if not chosen:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from openretina_cli import completion
 from openretina_cli.config.help import LAUNCHER, columns, defaults_of, group_lines, settings_of, shown_setting
-from openretina_cli.config.location import config_directory
 from openretina_cli.config.paths import expand_home
+from openretina_cli.location import config_directory
 
 if TYPE_CHECKING:  # help and completion of names do not wait for Hydra
     import argparse

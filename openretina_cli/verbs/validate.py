@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
     import torch
 
     from openretina_cli.config.settings import Settings
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
     from openretina_cli.validation.bench import Validation
     from openretina_cli.validation.held_out import Rescored
     from openretina_cli.validation.report import TypeSummary

@@ -1,10 +1,10 @@
-"""Where the YAML is that users compose."""
+"""Where the package is, and the YAML that users compose."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 def config_directory() -> Path:
