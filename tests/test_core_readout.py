@@ -37,9 +37,7 @@ from openretina_cli.models.directory import Presentation
 with tarfile.open(CORE_READOUTS) as members:
     NAMES = members.getnames()
 CASES = sorted(name.removesuffix(".npz") for name in NAMES if name.endswith(".npz") and not name.startswith("single"))
-OPTIMISED = sorted(
-    set(CASES) - {"factorised", "greyscale", "low_res", "numpy_1", "on_gpu", "point_gaussian"} - {"time_independent"}
-)
+OPTIMISED = sorted(set(CASES) - {"numpy_1", "on_gpu"})
 HARMLESS = {
     "unharmed.ckpt",
     "code_in_target_of_loss.ckpt",
@@ -55,6 +53,10 @@ def golden(zoo: Path, case: str) -> tuple[Path, Golden]:
     with np.load(zoo / f"{case}.npz", allow_pickle=False) as file:
         numbers = dict(file)
     checkpoint = zoo / str(numbers["checkpoint"])
+    if "seed" in numbers:  # what torch draws from a seed is the same in every version, and takes no place
+        torch.manual_seed(int(numbers["seed"]))
+        numbers["probe"] = torch.randn(*numbers["shape"]).numpy()
+        numbers["mei/initial"] = numbers["probe"][:1] * np.float32(0.1)
     return (checkpoint, golden(zoo, str(numbers["same_as"]))[1]) if "same_as" in numbers else (checkpoint, numbers)
 
 
@@ -90,8 +92,9 @@ def test_gradient_and_optimisation_agree_with_the_public_package(zoo: Path, case
     model, mei = load_core_readout(path), sessions(numbers, "mei")
     session, neuron = str(mei["session"]), int(mei["neuron"])
     stimulus = torch.from_numpy(numbers["probe"])[:1].requires_grad_(True)
-    (gradient,) = torch.autograd.grad(model(stimulus, data_key=session)[..., neuron].sum(), stimulus)
-    assert difference(gradient[0], numbers["gradient"]) < 1e-4
+    if "gradient" in numbers:
+        (gradient,) = torch.autograd.grad(model(stimulus, data_key=session)[..., neuron].sum(), stimulus)
+        assert difference(gradient[0], numbers["gradient"]) < 1e-4
     window = SliceMeanReducer(axis=0, start=int(mei["start"]), length=int(mei["length"]))
     ranges = [(float(low), float(high)) for low, high in mei["range"]]
     (outcome,) = optimize_stack(
@@ -108,12 +111,17 @@ def test_gradient_and_optimisation_agree_with_the_public_package(zoo: Path, case
     )
     objectives = np.array([step.objective for step in outcome.history])
     np.testing.assert_allclose(objectives[: len(mei["objective_per_iteration"])], mei["objective_per_iteration"], 1e-5)
-    np.testing.assert_allclose(outcome.objective, mei["final_objective"], 1e-5)
+    if "final_objective" in mei:
+        np.testing.assert_allclose(outcome.objective, mei["final_objective"], 1e-5)
     assert difference(outcome.stimulus.reshape(mei["stimulus"].shape), mei["stimulus"]) < 1e-4
 
 
 @pytest.mark.parametrize(
-    "case", ["trained", "seeds", "gru_recurrent", "point_gaussian_shared", "downsample_time", "lnp_exp"]
+    "case",
+    [
+        *("trained", "seeds", "gru_recurrent", "point_gaussian_shared", "downsample_time", "lnp_exp"),
+        *("factorised", "greyscale", "high_res", "low_res", "point_gaussian", "time_independent"),
+    ],
 )
 def test_the_command_agrees_with_the_public_package_by_overrides_alone(zoo: Path, tmp_path: Path, case: str) -> None:
     path, numbers = golden(zoo, case)
