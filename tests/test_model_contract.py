@@ -33,7 +33,7 @@ from openretina_cli.output.tables import responses
 from openretina_cli.result import result_of
 from openretina_cli.run.model import build_model
 from openretina_cli.solver import Solved, Solver, solve
-from openretina_cli.stimulus.pixels import random_stimulus
+from openretina_cli.stimulus.base import random_stimulus
 from openretina_cli.text import csv_text
 
 CPU = torch.device("cpu")

@@ -20,10 +20,14 @@ FLOORS = {
     "store": 2,
     "models": 3,
     "limits": 3,
+    "filters": 0,
+    "separable": 3,
+    "masks": 3,
+    "tensor_file": 2,
     "reducer": 3,
     "stopper": 3,
     "optimizer": 3,
-    "gradient": 3,
+    "gradient": 4,
     "analysis": 3,
     "output": 4,
     "simulation": 4,
@@ -192,7 +196,7 @@ MAY_READ = {
     "config/target.py",  # the YAML of the package
     "config/help.py",  # the YAML of the package, and of the user's config folder
     "main.py",  # the docstrings of verbs, in the source of the package
-    "stimulus/files.py",  # the file that the user's stimulus.file names
+    "tensor_file.py",  # starts, movies and masks that the settings of the user name
     "report/page.py",  # parts of the page, which come with the package
     "output/drawing/process.py",  # a pipe between two processes of this program
 }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from openretina_cli.loop.loop import Problem
+from openretina_cli.loop.rules import constrained
 from openretina_cli.simulation.bipolar import CENTRE_SIGMA
 from openretina_cli.simulation.ganglion import Cell
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
@@ -85,10 +86,7 @@ def fit(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem:
     window = torch.where(window > FAINTEST, window, 0.0)
     windowed = torch.zeros_like(clips)
     windowed[:, :, seen] = clips[:, :, seen] * window
-    fitted = scale_to_norm(windowed, norm)
-    for constraint in problem.constraints:
-        fitted = constraint.process(fitted)
-    return fitted
+    return constrained(problem.constraints, scale_to_norm(windowed, norm))
 
 
 @torch.no_grad()
