@@ -10,8 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openretina_cli.artifacts.composition_axes import plot_stimulus_composition
-    from openretina_cli.artifacts.player import play_stimulus
     from openretina_cli.constraint.base import Constraint
     from openretina_cli.constraint.norm import ChangeNorm
     from openretina_cli.constraint.norm_and_range import NormAndRange
@@ -21,20 +19,22 @@ if TYPE_CHECKING:
     from openretina_cli.gradient.base import GradientStep
     from openretina_cli.loop.loop import Outcome, Problem, optimize_stack, optimize_stimulus
     from openretina_cli.models.load import load_ensemble_model_from_directory, load_ensemble_model_from_remote
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
     from openretina_cli.objective.base import AbstractObjective, WeightedSumObjective
     from openretina_cli.objective.discriminative import ContrastiveNeuronObjective
     from openretina_cli.objective.mdi import DecreaseObjective
     from openretina_cli.objective.mei import IncreaseObjective
     from openretina_cli.objective.sparse import SparseObjective
+    from openretina_cli.output.composition.stimulus_panels import plot_stimulus_composition
+    from openretina_cli.output.film.player import play_stimulus
     from openretina_cli.penalty import Penalty, RangePenalty
     from openretina_cli.reducer import MaxReducer, MeanReducer, ResponseReducer, SliceMeanReducer
     from openretina_cli.stimulus.base import Parameters
     from openretina_cli.stopper import EarlyStopper, OptimizationStopper, Step
 
 _HOMES = {
-    "artifacts.composition_axes": ("plot_stimulus_composition",),
-    "artifacts.player": ("play_stimulus",),
+    "output.composition.stimulus_panels": ("plot_stimulus_composition",),
+    "output.film.player": ("play_stimulus",),
     "constraint.base": ("Constraint",),
     "constraint.norm": ("ChangeNorm",),
     "constraint.norm_and_range": ("NormAndRange",),
@@ -44,7 +44,7 @@ _HOMES = {
     "gradient.base": ("GradientStep",),
     "loop.loop": ("Outcome", "Problem", "optimize_stack", "optimize_stimulus"),
     "models.load": ("load_ensemble_model_from_directory", "load_ensemble_model_from_remote"),
-    "models.twin": ("Retina",),
+    "models.retina": ("Retina",),
     "objective.base": ("AbstractObjective", "WeightedSumObjective"),
     "objective.discriminative": ("ContrastiveNeuronObjective",),
     "objective.mdi": ("DecreaseObjective",),

@@ -63,3 +63,11 @@ def norms(stimulus: Tensor) -> Tensor:
 def clip(x: Tensor, limits: Sequence[Limits]) -> Tensor:
     """Clip every value of `(batch, channel, time, height, width)` to its channel's limits."""
     return torch.clamp(x, *bounds(limits, x))
+
+
+def clip_factor(x: Tensor, limits: Sequence[Limits]) -> Tensor:
+    """The largest factor up to 1 that brings each stimulus into its limits, shaped as `norms`; limits hold zero."""
+    low, high = bounds(limits, x)
+    bound = torch.where(x < 0, low, high).abs()
+    factor = torch.where(x.abs() > bound, bound / x.abs(), 1.0)
+    return factor.flatten(1).amin(1).view(-1, *[1] * (x.dim() - 1))

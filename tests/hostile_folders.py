@@ -165,8 +165,9 @@ def excessive(folder: Path, draw: random.Random) -> None:
         ("settings.stopper.max_iterations", 10**9), ("settings.stopper.max_iterations", "1000000000"),
         ("settings.stimulus.frames", 10**7), ("settings.constraint.lowpass", lowpass),
         ("settings.stimulus.file", "/dev/zero"), ("settings.stimulus.file", "../victim"),
-        ("settings.output.dpi", 1200), ("lag_frames", 10**9), ("frame_rate_hz", 1e300), ("frame_rate_hz", 1e-300),
-        ("pixel_size_um", 1e300), ("window_response_frames", [0, 2**31]), ("neurons", list(range(3000))),
+        ("settings.output.figure.dpi", 1200), ("lag_frames", 10**9), ("frame_rate_hz", 1e300),
+        ("frame_rate_hz", 1e-300), ("pixel_size_um", 1e300), ("window_response_frames", [0, 2**31]),
+        ("neurons", list(range(3000))),
         ("title", "x" * 10**6), ("title", "x" * 15_000), ("title", "\u65e5\u672c " * 500),
         ("channels", ["x" * 15_000, "y"]), ("title", "$\\frac{"), ("channels", ["$\\frac{", "\u65e5\u672c"]),
         ("warnings", ["w" * 15_000] * 200), ("channels", [f"c{index}" for index in range(300)]),
@@ -203,9 +204,9 @@ def yaml_instead(folder: Path, draw: random.Random) -> None:
 
 def saved(array: np.ndarray, folder: Path) -> None:
     """Write a stimulus, with as many channels in the result."""
-    from openretina_cli.artifacts.tables import write_stimulus
+    from openretina_cli.output.tensor import tensor_bytes
 
-    write_stimulus(array, folder / "stimulus.pt")
+    (folder / "stimulus.pt").write_bytes(tensor_bytes(array))
     put(folder, "channels", [f"channel {index}" for index in range(len(array))])
 
 

@@ -37,6 +37,11 @@ REQUIRED = {
         "model.width=16",
         "model.channels=[grey]",
     ],
+    "constraint=[display]": ["constraint.display.mean=100", "constraint.display.std=50"],
+    "constraint=[mask]": ["constraint.mask.sigma_um=100"],
+    "constraint=[pin]": ["constraint.pin.first=3"],
+    "gradient=[mask]": ["gradient.mask.sigma_um=100"],
+    "stimulus=clip": ["stimulus.movie=movie.npy"],
     "objective=discriminative": ["objective.on=[28]"],
     "objective=group_mei": ["neuron=[1,5,9]"],
     "objective=weighted_sum": ["+objective@objective.terms.a=mei", "objective.weights={a:1}"],
@@ -73,7 +78,7 @@ def offered() -> dict[str, object]:
     """What the pipeline passes by name."""
     retina = load_ensemble(DATA / "ensemble", members=[0])
     session = next(iter(retina.facts.sessions))
-    facts = replace(retina.facts, groups={session: (28,) * 50 + (31,) * 63})
+    facts = replace(retina.facts, groups={session: (28,) * 50 + (31,) * 63}, pixel_size=50.0)
     reducer = MeanReducer()
     offers = {"model": retina, "data_key": session, "response_reducer": reducer, "facts": facts, "seed": 0}
     return {**offers, "frames": 50, "device": torch.device("cpu"), "report": None}
@@ -92,7 +97,7 @@ def built(node: Mapping[str, Any], offered: Mapping[str, object]) -> object:
     return hydra.utils.instantiate(config, **terms, _convert_="all", _partial_=True)(**given)
 
 
-@pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name not in ("experiment", "output")], ids=choice)
+@pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name != "experiment"], ids=choice)
 def test_every_option_builds_through_hydras_own_instantiate(
     path: Path, offered: dict[str, object], zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pickle
 import pickletools
 import random
 import resource
+import signal
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -32,14 +33,12 @@ from openretina_cli import (
 from openretina_cli.errors import ModelError, OpenRetinaError
 from openretina_cli.main import main
 from openretina_cli.models.core_readout.load import load_core_readout
-from openretina_cli.models.directory import Presentation
+from openretina_cli.models.facts import Presentation
 
 with tarfile.open(CORE_READOUTS) as members:
     NAMES = members.getnames()
 CASES = sorted(name.removesuffix(".npz") for name in NAMES if name.endswith(".npz") and not name.startswith("single"))
-OPTIMISED = sorted(
-    set(CASES) - {"factorised", "greyscale", "low_res", "numpy_1", "on_gpu", "point_gaussian"} - {"time_independent"}
-)
+OPTIMISED = sorted(set(CASES) - {"numpy_1", "on_gpu"})
 HARMLESS = {
     "unharmed.ckpt",
     "code_in_target_of_loss.ckpt",
@@ -55,6 +54,10 @@ def golden(zoo: Path, case: str) -> tuple[Path, Golden]:
     with np.load(zoo / f"{case}.npz", allow_pickle=False) as file:
         numbers = dict(file)
     checkpoint = zoo / str(numbers["checkpoint"])
+    if "seed" in numbers:  # what torch draws from a seed is the same in every version, and takes no place
+        torch.manual_seed(int(numbers["seed"]))
+        numbers["probe"] = torch.randn(*numbers["shape"]).numpy()
+        numbers["mei/initial"] = numbers["probe"][:1] * np.float32(0.1)
     return (checkpoint, golden(zoo, str(numbers["same_as"]))[1]) if "same_as" in numbers else (checkpoint, numbers)
 
 
@@ -90,8 +93,9 @@ def test_gradient_and_optimisation_agree_with_the_public_package(zoo: Path, case
     model, mei = load_core_readout(path), sessions(numbers, "mei")
     session, neuron = str(mei["session"]), int(mei["neuron"])
     stimulus = torch.from_numpy(numbers["probe"])[:1].requires_grad_(True)
-    (gradient,) = torch.autograd.grad(model(stimulus, data_key=session)[..., neuron].sum(), stimulus)
-    assert difference(gradient[0], numbers["gradient"]) < 1e-4
+    if "gradient" in numbers:
+        (gradient,) = torch.autograd.grad(model(stimulus, data_key=session)[..., neuron].sum(), stimulus)
+        assert difference(gradient[0], numbers["gradient"]) < 1e-4
     window = SliceMeanReducer(axis=0, start=int(mei["start"]), length=int(mei["length"]))
     ranges = [(float(low), float(high)) for low, high in mei["range"]]
     (outcome,) = optimize_stack(
@@ -108,12 +112,17 @@ def test_gradient_and_optimisation_agree_with_the_public_package(zoo: Path, case
     )
     objectives = np.array([step.objective for step in outcome.history])
     np.testing.assert_allclose(objectives[: len(mei["objective_per_iteration"])], mei["objective_per_iteration"], 1e-5)
-    np.testing.assert_allclose(outcome.objective, mei["final_objective"], 1e-5)
+    if "final_objective" in mei:
+        np.testing.assert_allclose(outcome.objective, mei["final_objective"], 1e-5)
     assert difference(outcome.stimulus.reshape(mei["stimulus"].shape), mei["stimulus"]) < 1e-4
 
 
 @pytest.mark.parametrize(
-    "case", ["trained", "seeds", "gru_recurrent", "point_gaussian_shared", "downsample_time", "lnp_exp"]
+    "case",
+    [
+        *("trained", "seeds", "gru_recurrent", "point_gaussian_shared", "downsample_time", "lnp_exp"),
+        *("factorised", "greyscale", "high_res", "low_res", "point_gaussian", "time_independent"),
+    ],
 )
 def test_the_command_agrees_with_the_public_package_by_overrides_alone(zoo: Path, tmp_path: Path, case: str) -> None:
     path, numbers = golden(zoo, case)
@@ -234,12 +243,20 @@ def test_nothing_of_a_model_takes_a_gradient_but_its_stimulus(zoo: Path) -> None
 # --- files that are refused
 
 
+def _too_long(*_: object) -> None:
+    raise AssertionError("a file takes more than 10 s of processor time")
+
+
 @pytest.fixture
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every hostile file would leave a file in the working directory; none may, and memory must not grow much."""
+    """Every hostile file would leave a file in the working directory; none may, nor take much memory or 10 s."""
     monkeypatch.chdir(tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handler = signal.signal(signal.SIGVTALRM, _too_long)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 10)
     yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, handler)
     assert os.listdir(tmp_path) == []
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
 
@@ -253,8 +270,11 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.usefixtures("canary")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_and_broken_files_are_refused_in_one_line(zoo: Path, name: str) -> None:
-    line = refusal(zoo / "hostile" / name)
+def test_hostile_and_broken_files_are_refused_in_one_line(
+    zoo: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["optimize", "model=core_readout", f"model.path='{zoo / 'hostile' / name}'", "neuron=0"]) == 2
+    line = capfd.readouterr().err.removesuffix("\n")
     assert line.isprintable()
     assert len(line) < 1000
     assert os.environ["HOME"] not in line

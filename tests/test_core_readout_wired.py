@@ -82,6 +82,15 @@ def test_all_neurons_are_those_that_reach_the_quality(zoo: Path, tmp_path: Path)
     assert '"quality":' in (sweep / "index.html").read_text()
 
 
+def test_a_finished_run_stays_current_where_only_the_least_quality_differs(zoo: Path, tmp_path: Path) -> None:
+    """The limit says which neurons `all` means; of a run of one named neuron it shapes no number."""
+    assert run(zoo / TRAINED, tmp_path / "a", "neuron=1") == 0
+    written = (tmp_path / "a" / "result.json").stat().st_mtime_ns
+    assert run(zoo / TRAINED, tmp_path / "a", "neuron=1", "model.min_quality=0.3") == 0
+    assert (tmp_path / "a" / "result.json").stat().st_mtime_ns == written
+    assert run(zoo / TRAINED, tmp_path / "a", "neuron=1", "model.center_readouts=true") != 0
+
+
 @pytest.mark.parametrize(
     ("name", "limit", "words"),
     [

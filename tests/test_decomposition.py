@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from openretina_cli.artifacts.decomposition import amplitude_spectrum, decompose, stimulus_array
+from openretina_cli.analysis.decomposition import amplitude_spectrum, decompose, stimulus_array
 from openretina_cli.errors import ArtifactError, UserError
 
 # The decomposition works in float64; a few hundred operations lose at most this much of a value near 1.

@@ -95,7 +95,7 @@ class Held(Parameters):
     "models/mine.py": """
 import torch
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 
 class Rectifier(Retina):
     def __init__(self, size: int, stimulus_range=None) -> None:
@@ -106,6 +106,24 @@ class Rectifier(Retina):
         self.freeze()
     def forward(self, stimulus, data_key=None):
         return torch.einsum("bcthw,nhw->btn", stimulus, self.weights).relu()
+""",
+    "output/mine.py": """
+from openretina_cli.output.base import Picture
+
+class Caption(Picture):
+    names = ("caption.txt",)
+    def __init__(self, size: float) -> None:
+        self.size = size
+    def draw(self, name, view, kept):
+        return f"{self.size} of {view.trace_names[0]}".encode()
+""",
+    "output/rows.py": """
+from openretina_cli.output.base import Numbers
+
+class Rows(Numbers):
+    names = ("rows.txt",)
+    def content(self, name, view, steps):
+        return str(len(steps)).encode()
 """,
     "verbs/census.py": '''"""Count the files of a folder."""
 import os
@@ -137,7 +155,7 @@ class Extension:
 
     @property
     def several(self) -> bool:
-        return self.group in ("constraint", "gradient", "penalty")
+        return self.group in ("constraint", "gradient", "penalty", "output")
 
     @property
     def prefix(self) -> str:
@@ -145,7 +163,8 @@ class Extension:
 
     @property
     def choice(self) -> str:
-        return f"{self.group}=[mine]" if self.several else f"{self.group}=mine"
+        others = "minimal,rows," if self.group == "output" else ""
+        return f"{self.group}=[{others}mine]" if self.several else f"{self.group}=mine"
 
     @property
     def yaml(self) -> str:
@@ -162,10 +181,11 @@ EXTENSIONS = [
     Extension("penalty", "penalty_mine.Energy", "0.01"),
     Extension("stopper", "stopper_mine.Twice", "3"),
     Extension("stimulus", "stimulus.mine.Held", "2", "frames: 10  # length\nnorm: 1.0  # for constraints"),
+    Extension("output", "output.mine.Caption", "2.5"),
     Extension("model", "models.mine.Rectifier", "4", "stimulus_range: null  # for constraints"),
 ]
 BY_GROUP = {extension.group: extension for extension in EXTENSIONS}
-SWEEP = ["optimize", "-m", "neuron=0,1", "device=cpu", "output=minimal", "out=sweep", "optimizer.lr=1"]
+SWEEP = ["optimize", "-m", "neuron=0,1", "device=cpu", "out=sweep", "optimizer.lr=1"]
 
 MANY = """
 import contextlib, io, json, os, sys
@@ -190,6 +210,8 @@ VERB = {
 }
 LINES = {
     "openretina optimize objective=mi": "objective=mine",
+    "openretina optimize output=mi": "output=mine",
+    "openretina render sweep output=mi": "output=mine",
     "openretina cen": "census",
     "openretina census conf": "configs/",
 }
@@ -209,6 +231,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for extension in EXTENSIONS:
         (folder / "configs" / extension.group).mkdir(exist_ok=True)
         (folder / "configs" / extension.group / "mine.yaml").write_text(extension.yaml)
+    rows = "# Rows.\nrows:\n  _target_: openretina_cli.output.rows.Rows\n"
+    (folder / "configs" / "output" / "rows.yaml").write_text(rows)
     return folder
 
 
@@ -293,6 +317,25 @@ def test_every_dropped_option_has_its_say(house: Path, results: list[Mapping[str
         assert torch.equal(stimulus[:, :, 0::2], stimulus[:, :, 1::2])  # of the parameterisation: frames in pairs
         # of the gradient step: a quarter up or down in each iteration, and of the constraint: half at most
         assert float(stimulus.abs().max()) == 0.5
+
+
+def captions(house: Path) -> list[str]:
+    return [path.read_text() for path in sorted((house / "sweep").glob("*/caption.txt"))]
+
+
+def test_a_dropped_output_is_in_every_run_and_is_drawn_again_from_its_folder(
+    house: Path, results: list[Mapping[str, Any]]
+) -> None:
+    own = ["2.5 of neuron 0", "2.5 of neuron 1"]
+    assert [result["files"][-2:] for result in results] == [["rows.txt", "caption.txt"]] * 2
+    assert captions(house) == own
+    assert [path.read_text() for path in (house / "sweep").glob("*/rows.txt")] == ["7", "7"]  # steps 0 to 6
+    for words, drawn in ((["output.mine.size=7", "overwrite=true"], ["7.0 of neuron 0", "7.0 of neuron 1"]),
+                         (["output.mine.size=2.5", "overwrite=true"], own), ([], own)):  # fmt: skip
+        if not words:  # the size is then the one that the run states
+            next((house / "sweep").glob("*/caption.txt")).unlink()
+        done = python(house, "-m", "openretina_cli", "render", "sweep", "output=[mine]", *words)
+        assert (done.returncode, captions(house)) == (0, drawn), done.stderr
 
 
 @pytest.mark.parametrize("line", LINES)

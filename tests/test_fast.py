@@ -17,7 +17,7 @@ from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.models import fast_hidden
 from openretina_cli.models.architecture import NONLINEARITIES, Architecture
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.fast import FastRetina, fast_form
+from openretina_cli.models.fast_form import FastForm
 from openretina_cli.models.twin import EnsembleModel, Twin
 
 # Both forms round sums of up to 2000 products to float32 (6e-8); measured, they differ from the same sums in float64
@@ -103,8 +103,8 @@ def stimuli(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=dtype).requires_grad_(True)
 
 
-def fast_of(retina: EnsembleModel, case: Case, session: str | None = None) -> FastRetina:
-    fast = fast_form(retina, session or next(iter(case.sessions)), case.neurons, case.frames, case.window)
+def fast_of(retina: EnsembleModel, case: Case, session: str | None = None) -> FastForm:
+    fast = retina.fast_form(session or next(iter(case.sessions)), case.neurons, case.frames, case.window)
     assert fast is not None
     return fast
 
@@ -345,7 +345,7 @@ STRANGERS = {
     "GroupNorm": _other_norm,
     "Conv3d": _other_convolution,
     "Linear": _other_readout,
-    "no published networks": _other_core,
+    "no published core": _other_core,
     "members differ": _other_member,
     "differ in architecture": _other_member_nonlinearity,
 }
@@ -358,8 +358,8 @@ def test_a_model_that_it_does_not_know_has_no_fast_form(
     case = Case(TWO_LAYERS)
     retina = build(case)
     change(retina)
-    with caplog.at_level(logging.INFO, logger="openretina_cli.models.fast"):
-        assert fast_form(retina, "left", case.neurons, case.frames, case.window) is None
+    with caplog.at_level(logging.INFO, logger="openretina_cli.models.retina"):
+        assert retina.fast_form("left", case.neurons, case.frames, case.window) is None
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     message = record.getMessage()
@@ -374,18 +374,18 @@ def test_a_subclass_of_the_ensemble_has_no_fast_form() -> None:
 
     case = Case(ONE_LAYER)
     plain = build(case)
-    assert fast_form(Doubled([*plain.members], plain.facts), "left", None, 20, None) is None
+    assert Doubled([*plain.members], plain.facts).fast_form("left", None, 20, None) is None
 
 
 def test_wrong_questions_are_refused() -> None:
     case = Case(TWO_LAYERS)
     retina = build(case)
     with pytest.raises(ModelError, match="no session 'up'"):
-        fast_form(retina, "up", None, 20, None)
+        retina.fast_form("up", None, 20, None)
     for window in [(3, 3), (-1, 2), (5, 14)]:
         with pytest.raises(SettingError, match="outside the response, which has 13 frames"):
-            fast_form(retina, "left", None, 20, window)
+            retina.fast_form("left", None, 20, window)
     with pytest.raises(SettingError, match="has 0 frames"):
-        fast_form(retina, "left", None, 7, None)
+        retina.fast_form("left", None, 7, None)
     with pytest.raises(ModelError, match=r"has 21 frames; expected 20"):
         fast_of(retina, case)(torch.zeros(1, 2, 21, 9, 7))

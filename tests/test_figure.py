@@ -15,13 +15,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
-from openretina_cli.artifacts.axis_tools import WINDOW_COLOR, scale_bar_length
-from openretina_cli.artifacts.colors import channel_looks
-from openretina_cli.artifacts.composition_axes import plot_stimulus_composition
-from openretina_cli.artifacts.decomposition import decompose
-from openretina_cli.artifacts.figure import DPI, Composer, draw_composition
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.analysis.decomposition import decompose
 from openretina_cli.errors import UserError
+from openretina_cli.output.colors import channel_looks
+from openretina_cli.output.composition.axis_tools import WINDOW_COLOR, scale_bar_length
+from openretina_cli.output.composition.composer import DPI, Composer, draw_composition
+from openretina_cli.output.composition.stimulus_panels import plot_stimulus_composition
+from openretina_cli.output.view import RunView
 
 NAMES = {1: ("grey",), 2: ("green", "uv"), 3: ("red", "green", "blue"), 5: ("uv", "green", "a", "b", "c")}
 

@@ -14,11 +14,11 @@ import pytest
 from hostile_folders import KINDS
 from real_parts import mutants
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.errors import ArtifactError
 from openretina_cli.main import main
 from openretina_cli.store.files import MAX_STRING, read_bytes, read_json, read_yaml
 from openretina_cli.store.finder import find_finished, find_runs
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.reader import read_result
 
 MUTANTS, WORKERS = mutants(520), 2

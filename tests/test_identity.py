@@ -130,8 +130,8 @@ def workplaces(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 Change = Callable[[Path], "list[str]"]
 
 
-def override(text: str) -> Change:
-    return lambda folder: [text]
+def override(*texts: str) -> Change:
+    return lambda folder: [*texts]
 
 
 def edit(name: str, before: str, after: str) -> Change:
@@ -172,7 +172,7 @@ SHAPING: Mapping[str, Change] = {
 UNSHAPING: Mapping[str, Change] = {
     "nothing": lambda folder: [],
     "a note": override("model.note=hello"),
-    "how pictures look": override("output.dpi=200"),
+    "how pictures look": override("output=full", "output.figure.dpi=30"),
     "a device": override("device=auto"),
     "what follows a failure": override("fail_fast=true"),
     "how a number is spelt": override("optimizer.lr=1.0"),
@@ -253,7 +253,7 @@ def test_more_pictures_of_finished_runs_are_drawn_and_nothing_is_computed(
     workers = ["hydra.launcher.workers=0"] if kind == "sweep" else []
     drawn = []
     for scale in ("symmetric", "joint", "symmetric"):
-        assert command(folder, kind, "output.video=true", f"output.video_scale={scale}", *workers) == 0
+        assert command(folder, kind, "output=[tensor,tables,video]", f"output.video.scale={scale}", *workers) == 0
         drawn.append([path.read_bytes() for path in sorted((folder / "out").rglob("stimulus.mp4"))])
     assert len(drawn[0]) == len(before)
     assert drawn[0] == drawn[2] != drawn[1]
@@ -265,7 +265,7 @@ def test_a_figure_of_other_sharpness_is_drawn_from_the_folder(workplaces: Mappin
     shutil.copytree(workplaces["single"], folder)
     before, sizes = stamps(folder / "out"), []
     for dpi in (40, 60, 60):
-        assert command(folder, "single", "output.figure=[png]", f"output.dpi={dpi}") == 0
+        assert command(folder, "single", "output=[tensor,tables,figure]", f"output.dpi={dpi}") == 0
         path = folder / "out" / "composition.png"
         sizes.append((path.stat().st_ino, path.read_bytes()[16:24]))  # width and height
     assert sizes[0][1] != sizes[1][1]

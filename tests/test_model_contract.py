@@ -25,15 +25,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from openretina_cli import IncreaseObjective, NormAndRange, OptimizationStopper, SliceMeanReducer, optimize_stimulus
-from openretina_cli.artifacts.tables import write_response
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.errors import ModelError, OpenRetinaError, SettingError
 from openretina_cli.models.axes import AxisReader
+from openretina_cli.output.tables import responses
 from openretina_cli.run.model import build_model
 from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Solved, Solver, solve
-from openretina_cli.stimulus.pixels import random_stimulus
+from openretina_cli.stimulus.base import random_stimulus
+from openretina_cli.text import csv_text
 
 CPU = torch.device("cpu")
 FRAMES, STEPS, NORM = 20, 4, 5.0
@@ -604,7 +605,7 @@ def test_tables_and_pictures_hold_slow_responses_at_their_stimulus_frames(tmp_pa
     window = ("model.frame_rate=10.0", "reducer=slice_mean", "reducer.start=1", "reducer.length=2")
     (run,) = solve([compose_settings([*BASE, target, *window])], Silent())
     frames = Plain()(torch.from_numpy(run.view.stimulus)[None])[0, :15, 1].detach().unflatten(0, (5, 3)).mean(1)
-    write_response(run.view, tmp_path / "response.csv")
+    (tmp_path / "response.csv").write_text(csv_text(responses(run.view)))
     with (tmp_path / "response.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert run.plan.retina.facts.lag == 6  # five frames for the first response, and two more for the pool

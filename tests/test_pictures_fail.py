@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from tiny_runs import optimize, result
 
-from openretina_cli.artifacts.folder import RunFolder
-from openretina_cli.artifacts.picture_files import store_pictures
-from openretina_cli.artifacts.pictures import Drawn, Pictures
 from openretina_cli.main import main
+from openretina_cli.output.drawing.draw import Drawn
+from openretina_cli.output.drawing.keep import store_pictures
+from openretina_cli.output.figure import Figure
+from openretina_cli.store.folder import RunFolder
 
 NUMBERS = {"stimulus.pt", "history.csv", "response.csv", "result.json", "optimize.log", ".hydra"}
-DRAWN = ("output.video=true", "output.figure=[png]", "output.dpi=30")
+DRAWN = ("output=full", "output.figure.dpi=30")
 MISSING = "stimulus.mp4 is missing: it could not be written: "
 
 Captured = pytest.CaptureFixture[str]
@@ -26,10 +27,11 @@ Captured = pytest.CaptureFixture[str]
 BACKEND = """
 import os
 import numpy as np
-from openretina_cli.artifacts.pictures import Pictures, draw_pictures
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.output.drawing.draw import draw_pictures
+from openretina_cli.output.figure import Figure
+from openretina_cli.output.view import RunView
 still = RunView(np.ones((1, 1, 4, 4), np.float32), ("grey",), np.zeros((0, 0)), (), 0, None, None, None, "a still")
-print(*draw_pictures(still, Pictures(False, "symmetric", ("png",), 30)).files, os.environ["MPLBACKEND"])
+print(*draw_pictures(still, {"composition.png": Figure(["png"], 30)}).files, os.environ["MPLBACKEND"])
 import matplotlib
 print(matplotlib.rcParams["backend"])
 """
@@ -99,7 +101,7 @@ def test_the_same_command_draws_what_a_killed_one_had_no_time_to_draw(tmp_path: 
 
 def test_warnings_about_other_pictures_and_other_things_stay(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"warnings": ["the norm is off", "stimulus.mp4 is missing: why"], "x": 0.1}')
-    figure = Pictures(False, "symmetric", ("png",), 30)
+    figure = {"composition.png": Figure(["png"], 30)}
     store_pictures(Drawn.none(figure, "no font"), figure, RunFolder(tmp_path))
     expected = ["the norm is off", "stimulus.mp4 is missing: why", "composition.png is missing: no font"]
     assert result(tmp_path) == {"warnings": expected, "x": 0.1}

@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 
 import pytest
 from tiny_runs import optimize, result
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.errors import SettingError
 from openretina_cli.store.aside import aside, locked, write_whole
+from openretina_cli.store.folder import RunFolder
 
 NUMBERS = {"stimulus.pt", "history.csv", "response.csv", "result.json", "optimize.log", ".hydra"}
 
@@ -112,6 +114,27 @@ def test_two_commands_that_publish_into_one_folder_take_turns(tmp_path: Path) ->
         thread.join()
     assert [type(error).__name__ for error in outcomes] == ["FinishedMeanwhileError"]
     assert json.loads((folder.path / "result.json").read_text()) == {"seed": 2}
+
+
+def test_of_commands_that_begin_in_one_folder_at_once_exactly_one_goes_on(tmp_path: Path) -> None:
+    count = 6
+    begin, tried = Barrier(count), Barrier(count)
+
+    def attempt(folder: RunFolder) -> bool:
+        begin.wait()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(folder.stage())
+            except SettingError:
+                return False
+            finally:
+                tried.wait()
+            return True
+
+    with ThreadPoolExecutor(count) as pool:
+        for attempts in range(20):  # without turns, several see each other and all are refused
+            folder = RunFolder(tmp_path / str(attempts) / "run")
+            assert sum(pool.map(attempt, [folder] * count)) == 1
 
 
 # --- links of others

@@ -22,21 +22,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openretina_cli.artifacts.axis_tools import MINUS, Ticks
-from openretina_cli.artifacts.figure import KEPT_PAGES, Composer
-from openretina_cli.artifacts.layout import Layout
-from openretina_cli.artifacts.pictures import Drawn, Pictures, draw_pictures
-from openretina_cli.artifacts.rendering import TRIES, Renderer
-from openretina_cli.artifacts.saved_run import read_view
-from openretina_cli.artifacts.tables import write_response, write_result, write_stimulus
-from openretina_cli.artifacts.view import RunView
+from openretina_cli.config.compose import compose_settings
 from openretina_cli.errors import ArtifactError, SettingError
-from openretina_cli.verbs.render import read_arguments
+from openretina_cli.output.composition.axis_tools import MINUS, Ticks
+from openretina_cli.output.composition.composer import KEPT_PAGES, Composer
+from openretina_cli.output.composition.layout import Layout
+from openretina_cli.output.drawing.draw import Drawn, draw_pictures
+from openretina_cli.output.drawing.later import absent, own_pictures
+from openretina_cli.output.drawing.renderer import TRIES, Renderer
+from openretina_cli.output.figure import Figure
+from openretina_cli.output.tables import responses
+from openretina_cli.output.tensor import tensor_bytes
+from openretina_cli.output.video import Video
+from openretina_cli.output.view import RunView, read_view
+from openretina_cli.store.json_file import json_bytes
+from openretina_cli.text import csv_text
+from openretina_cli.verbs.render import Request, read_arguments
 from openretina_cli.verbs.render import run as render
 
-PICTURES = Pictures(video=True, video_scale="symmetric", figure=("png",), dpi=50)
-FIGURE = Pictures(video=False, video_scale="symmetric", figure=("png",), dpi=50)
-VIDEO = Pictures(video=True, video_scale="symmetric", figure=(), dpi=50)
+FIGURE = {"composition.png": Figure(["png"], dpi=50)}
+VIDEO = {"stimulus.mp4": Video()}
+PICTURES = {**VIDEO, **FIGURE}
 
 
 def view_of(
@@ -105,7 +111,7 @@ DRAW = """
 import hashlib, sys
 sys.path.insert(0, {tests!r})
 from test_rendering import PICTURES, view_of
-from openretina_cli.artifacts.pictures import draw_pictures
+from openretina_cli.output.drawing.draw import draw_pictures
 for content in draw_pictures(view_of(3), PICTURES).files.values():
     print(hashlib.sha256(content).hexdigest())
 """
@@ -121,16 +127,16 @@ def test_pictures_are_the_same_in_this_process_in_another_and_in_workers() -> No
         for number in range(4):
             renderer.submit(view_of(number), PICTURES, partial(drawn.__setitem__, number))
     assert drawn[3].files == here
-    assert tuple(here) == PICTURES.names
-    assert all(drawn[2].files[name] != here[name] for name in PICTURES.names)
+    assert tuple(here) == tuple(PICTURES)
+    assert all(drawn[2].files[name] != here[name] for name in PICTURES)
 
 
 def test_only_what_is_wanted_and_absent_is_drawn(tmp_path: Path) -> None:
-    assert PICTURES.names == ("stimulus.mp4", "composition.png")
-    assert not Pictures(False, "symmetric", (), 160).any
+    assert Figure([]).names == ()
+    assert Figure(["pdf", "svg", "pdf"]).names == ("composition.pdf", "composition.svg")
     assert tuple(draw_pictures(view_of(), VIDEO).files) == ("stimulus.mp4",)
     (tmp_path / "stimulus.mp4").touch()
-    assert PICTURES.absent(tmp_path) == FIGURE
+    assert absent(PICTURES, tmp_path) == FIGURE
 
 
 # --- ticks -----------------------------------------------------------------------------------------------------------
@@ -297,7 +303,8 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_rendering import VIDEO, Naming, view_of
 from dataclasses import replace
-from openretina_cli.artifacts.rendering import Renderer
+from openretina_cli.output.drawing.later import absent, own_pictures
+from openretina_cli.output.drawing.renderer import Renderer
 with Renderer(1) as renderer:
     renderer.submit(replace(view_of(), window=Naming(Path({folder!r}) / "pid")), VIDEO, lambda drawn: None)
     renderer.drain()
@@ -333,8 +340,8 @@ def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path, how: str) ->
 def save(view: RunView, folder: Path, **changed: Any) -> Path:
     """A finished run's folder, with the files that its pictures are drawn from."""
     folder.mkdir(parents=True)
-    write_stimulus(view.stimulus, folder / "stimulus.pt")
-    write_response(view, folder / "response.csv")
+    (folder / "stimulus.pt").write_bytes(tensor_bytes(view.stimulus))
+    (folder / "response.csv").write_text(csv_text(responses(view)))
     facts = {
         "title": view.title,
         "channels": list(view.channels),
@@ -343,9 +350,9 @@ def save(view: RunView, folder: Path, **changed: Any) -> Path:
         "window_response_frames": None if view.window is None else list(view.window),
         "frame_rate_hz": view.frame_rate,
         "pixel_size_um": view.pixel_size,
-        "settings": {"output": {"dpi": 50, "video_scale": "joint"}},
+        "settings": {"output": {"figure": {"dpi": 50}, "video": {"scale": "joint"}}},
     }
-    write_result({**facts, **changed}, folder / "result.json")
+    (folder / "result.json").write_bytes(json_bytes({**facts, **changed}))
     return folder
 
 
@@ -358,17 +365,21 @@ SAVED = [
 ]  # fmt: skip
 
 
+VERSION_1 = {"video": True, "figure": [], "dpi": 50, "video_scale": "joint"}
+
+
 @pytest.mark.parametrize("view", SAVED, ids=["film", "facts unknown", "still", "many responses"])
-def test_pictures_made_later_are_those_made_at_once(view: RunView, tmp_path: Path) -> None:
-    at_once = draw_pictures(view, replace(PICTURES, video_scale="joint"))
-    folder = save(view, tmp_path / "later")
+@pytest.mark.parametrize("changed", [{}, {"settings": {"output": VERSION_1}}], ids=["now", "before"])
+def test_pictures_made_later_are_those_made_at_once(view: RunView, changed: dict[str, Any], tmp_path: Path) -> None:
+    at_once = draw_pictures(view, {"stimulus.mp4": Video("joint"), **FIGURE})
+    folder = save(view, tmp_path / "later", **changed)
     again = read_view(folder)
     np.testing.assert_array_equal(again.stimulus, view.stimulus)
     np.testing.assert_array_equal(again.response, view.response)
     for name in ("channels", "trace_names", "lag", "window", "frame_rate", "pixel_size", "title"):
         assert getattr(again, name) == getattr(view, name)
     render([str(folder)])  # takes scale and dpi from the run's own settings
-    for name in PICTURES.names:
+    for name in PICTURES:
         assert (folder / name).read_bytes() == at_once.files[name]
 
 
@@ -411,7 +422,7 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
     def refuse(*_: object, **__: object) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("openretina_cli.artifacts.video.encode_video", refuse)
+    monkeypatch.setattr("openretina_cli.output.film.mp4.encode_video", refuse)
     with pytest.raises(ArtifactError):
         render([str(folder), "overwrite=true", "dpi=30"])
     assert (folder / "stimulus.mp4").read_bytes() == b"old"
@@ -450,14 +461,16 @@ MISTAKES = {
     "no such folder": (["nowhere"], "nowhere is no folder"),
     "no folder": (["dpi=100"], "needs a folder"),
     "no run": (["."], "no finished run"),
-    "no such setting": ([".", "colour=red"], "no setting colour.*expected one of video"),
+    "no such setting": ([".", "colour=red"], "no setting colour.*expected one of output"),
     "an option": ([".", "--all"], "no setting --all"),
-    "no number": ([".", "dpi=abc"], "dpi=abc.*20 to 1200"),
+    "no number": ([".", "dpi=abc"], r"output\.figure\.dpi=abc.*a whole number"),
     "too fine": ([".", "dpi=5000"], "dpi=5000.*20 to 1200"),
     "no truth": ([".", "video=yes"], "video=yes.*true, false"),
-    "no format": ([".", "figure=[png,gif]"], "figure=gif.*png, pdf, svg"),
-    "no scale": ([".", "video_scale=log"], "video_scale=log.*symmetric, joint"),
+    "no format": ([".", "figure=[png,gif]"], "formats=gif.*png, pdf, svg"),
+    "no scale": ([".", "video_scale=log"], r"video\.scale=log.*symmetric, joint"),
     "workers below 0": ([".", "workers=-1"], "workers=-1.*0 to 256"),
+    "a number's output": ([".", "output=[video,tensor]"], "output=tensor.*only a run writes"),
+    "two choices": ([".", "output=[video]", "video=false"], "contradict"),
 }
 
 
@@ -469,13 +482,29 @@ def test_a_mistake_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         render(words)
 
 
-def test_settings_are_read_as_hydra_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_folders_or_overrides_of_the_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder_of(tmp_path / "neuron=4")  # a folder, though it looks like a setting
-    folders, request = read_arguments(["neuron=4", "figure=[pdf, svg,pdf]", "video=false", "dpi=100"])
+    folders, request = read_arguments(["neuron=4", "figure=[pdf, svg,pdf]", "video=false", "dpi=100", "workers=3"])
     assert folders == [Path("neuron=4")]
-    assert (request.figure, request.video, request.dpi, request.workers) == (("pdf", "svg"), False, 100, None)
-    assert read_arguments(["neuron=4", "figure=svg"])[1].figure == ("svg",)
+    assert request == Request(("output=[figure]", "output.figure=[pdf, svg,pdf]", "output.dpi=100"), 3)
+    assert read_arguments(["neuron=4", "figure=svg"])[1] == Request(("output=[video,figure]", "output.figure=[svg]"))
+    words = ("output=[video]", "output.video.scale=joint")
+    assert read_arguments([*words, "neuron=4", "overwrite=true"])[1] == Request(words, None, overwrite=True)
+
+
+def test_given_looks_hold_for_all_runs_and_others_are_those_of_each_run_within_limits(tmp_path: Path) -> None:
+    stated = {"figure": {"dpi": 1200, "formats": ["pdf"]}, "video": {"scale": "joint", "_target_": "os.system"}}
+    folder = save(view_of(), tmp_path / "run", settings={"output": stated})
+    words = ["output=[video,figure]"]
+    own = own_pictures(compose_settings(words), words)(folder)
+    assert (own["composition.png"].dpi, own["stimulus.mp4"].scale) == (300, "joint")
+    words += ["output.figure.dpi=700", "output.video_scale=symmetric"]
+    given = own_pictures(compose_settings(words), words)(folder)
+    assert (given["composition.png"].dpi, given["stimulus.mp4"].scale) == (700, "symmetric")
+    for broken in ({"dpi": "wide"}, {"dpi": True}, {"dpi": 3}, 5):
+        other = save(view_of(), tmp_path / str(broken), settings={"output": {"figure": broken}})
+        assert own_pictures(compose_settings(words[:1]), words[:1])(other)["composition.png"].dpi == 160
 
 
 def test_help_and_mistakes_do_not_wait_for_what_draws() -> None:

@@ -21,10 +21,10 @@ import pytest
 import torch
 from report_runs import ERROR, FINISHED, NAMES, RUNS
 
-from openretina_cli.artifacts.axis_tools import WINDOW_COLOR
-from openretina_cli.artifacts.decomposition import decompose
-from openretina_cli.artifacts.tables import write_stimulus
+from openretina_cli.analysis.decomposition import decompose
 from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.output.composition.axis_tools import WINDOW_COLOR
+from openretina_cli.output.tensor import tensor_bytes
 from openretina_cli.report import write_report
 from openretina_cli.report.page import PARTS, SCRIPTS, STYLES
 from openretina_cli.report.pictures import look_at, smaller
@@ -149,7 +149,7 @@ def test_the_stack_holds_every_stimulus_and_says_whose_it_is(sweep: Path) -> Non
 def test_stimuli_of_another_shape_have_arrays_of_their_own(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     small = np.ones((2, 40, 6, 5), np.float32)
-    write_stimulus(small, tmp_path / "neuron=4" / "stimulus.pt")
+    (tmp_path / "neuron=4" / "stimulus.pt").write_bytes(tensor_bytes(small))
     write_report(tmp_path)
     with np.load(tmp_path / "stimuli.npz", allow_pickle=False) as stack:
         assert stack["folder"].tolist() == ["neuron=2", "neuron=3,objective=mdi", "neuron=10"]
@@ -180,7 +180,7 @@ def test_the_stack_is_written_as_a_stream(finished: Path, tmp_path: Path) -> Non
 def test_a_stimulus_that_changes_meanwhile_is_not_passed_off_as_another(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished / "neuron=10", tmp_path / "run")
     run, _ = look_at(read_run(tmp_path / "run", tmp_path))
-    write_stimulus(np.ones((1, 2, 3, 4), np.float32), tmp_path / "run" / "stimulus.pt")
+    (tmp_path / "run" / "stimulus.pt").write_bytes(tensor_bytes(np.ones((1, 2, 3, 4), np.float32)))
     write_stack([run], tmp_path / "stimuli.npz")
     with np.load(tmp_path / "stimuli.npz", allow_pickle=False) as stack:
         assert stack["stimuli"].shape == (1, *(run.shape or ()))

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from openretina_cli.artifacts.decomposition import amplitude_spectrum, decompose
-from openretina_cli.artifacts.description import describe_stimulus
-from openretina_cli.artifacts.tables import write_stimulus
+from openretina_cli.analysis.decomposition import amplitude_spectrum, decompose
+from openretina_cli.analysis.description import describe_stimulus
 from openretina_cli.errors import ArtifactError
+from openretina_cli.output.tensor import tensor_bytes
 from openretina_cli.store.stimulus_file import read_stimulus_file
 
 SHAPE = (2, 5, 4, 3)
@@ -45,7 +45,7 @@ def rewrite(path: Path, contents: dict[str, bytes], compression: int = zipfile.Z
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    write_stimulus(NUMBERS, tmp_path / "stimulus.pt")
+    (tmp_path / "stimulus.pt").write_bytes(tensor_bytes(NUMBERS))
     return tmp_path / "stimulus.pt"
 
 
@@ -201,7 +201,7 @@ def test_the_byte_order_is_that_of_the_file(saved: Path) -> None:
 
 
 def test_reading_and_describing_wait_for_no_torch() -> None:
-    code = "import sys; import openretina_cli.store.stimulus_file, openretina_cli.artifacts.description; "
+    code = "import sys; import openretina_cli.store.stimulus_file, openretina_cli.analysis.description; "
     code += "print(sorted({'torch', 'matplotlib', 'scipy'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from openretina_cli.artifacts.figure import Composer
-from openretina_cli.artifacts.tables import write_response, write_result
-from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import RunError, SettingError
 from openretina_cli.main import main
+from openretina_cli.output.composition.composer import Composer
+from openretina_cli.output.tables import responses
+from openretina_cli.output.view import RunView
 from openretina_cli.report.run import Run, Setup
 from openretina_cli.report.summary import summary_csv
+from openretina_cli.store.json_file import json_bytes
 from openretina_cli.terminal.console import SafeConsole, print_error
 from openretina_cli.text import (
     LONGEST_ERROR,
@@ -176,7 +177,7 @@ FORMULAS = ['=HYPERLINK("http://x")', "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1"
 def test_every_file_of_numbers_holds_formulas_as_text(text: str, tmp_path: Path) -> None:
     run = Run(tmp_path, text, "./", "completed", session=text, setup=Setup(channels=(text,)), warnings=(text,))
     summary = list(csv.reader(io.StringIO(summary_csv([run]))))
-    write_response(view(text), tmp_path / "response.csv")
+    (tmp_path / "response.csv").write_text(csv_text(responses(view(text))), encoding="utf-8")
     response = list(csv.reader(io.StringIO((tmp_path / "response.csv").read_text(encoding="utf-8"))))
     shown = one_line(text)
     assert summary[1][summary[0].index("session")] == f"'{shown}"
@@ -207,7 +208,7 @@ def test_a_folder_is_no_device(name: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_result_with_any_text_is_json_of_that_text(text: str, tmp_path: Path) -> None:
-    write_result({"session": text}, tmp_path / "result.json")
+    (tmp_path / "result.json").write_bytes(json_bytes({"session": text}))
     assert json.loads((tmp_path / "result.json").read_bytes()) == {"session": text}
 
 

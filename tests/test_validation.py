@@ -11,17 +11,17 @@ import pytest
 import torch
 from conftest import DATA
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 from openretina_cli.run.model import build_model
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
 from openretina_cli.simulation.retina import LAG
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.validation.bench import (
     Candidate,
     Validation,
@@ -36,8 +36,8 @@ from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
 from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write_validation
 from openretina_cli.validation.run_folders import of_simulation, read_results
-from openretina_cli.validation.stacks import measure
-from openretina_cli.validation.truth import Truth, TruthPart, check_twin, on_truth
+from openretina_cli.validation.stacks import measure, moved_onto
+from openretina_cli.validation.truth import Truth, check_twin
 from openretina_cli.verbs.optimize import run as optimize
 from openretina_cli.verbs.validate import run as validate
 
@@ -154,7 +154,7 @@ def test_a_part_of_the_truth_answers_as_the_whole(truth: Truth, session: str) ->
     stimuli, cells = movies(2, 9, 50), truth.simulation.session(session).cells
     for cell_type in CELL_TYPES:
         neurons = [index for index, cell in enumerate(cells) if cell.type is cell_type]
-        part = TruthPart(truth, session, neurons, (3, 8))(stimuli)
+        part = truth.fast_form(session, neurons, 50, (3, 8))(stimuli)
         # float32 sums in another order, before a rectification that may be steep
         torch.testing.assert_close(part, truth(stimuli, session)[:, 3:8, neurons], rtol=1e-4, atol=1e-5)
 
@@ -173,7 +173,7 @@ def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], t
 
 
 def test_the_best_natural_clip_is_the_best_of_them_all(plans: list[Plan], truth: Truth) -> None:
-    (problem,), clips = on_truth(plans[1:2], truth), natural_clips(50, 4)
+    (problem,), clips = moved_onto(plans[1:2], truth), natural_clips(50, 4)
     cells, seen = truth.cells(DORSAL, NEURONS[1:2]), slice(10, 10 + 10 + LAG)
     alone = measure([problem] * 4, list(fit(clips, cells, seen, 5.0, problem)))
     assert best_natural(clips, cells, seen, 5.0, problem) == pytest.approx(max(alone), rel=1e-5)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from chromium import watch
 
-from openretina_cli.artifacts.colors import PALETTE, channel_looks, to_rgb
-from openretina_cli.artifacts.film import AIR, STRIP_HEIGHT, WINDOW, Film, film_of, to_yuv
-from openretina_cli.artifacts.player import play_stimulus
-from openretina_cli.artifacts.video import encode_video
-from openretina_cli.artifacts.view import RunView
 from openretina_cli.errors import ArtifactError
+from openretina_cli.output.colors import PALETTE, channel_looks, to_rgb
+from openretina_cli.output.film.frames import AIR, STRIP_HEIGHT, WINDOW, Film, film_of, to_yuv
+from openretina_cli.output.film.mp4 import encode_video
+from openretina_cli.output.film.player import play_stimulus
+from openretina_cli.output.view import RunView
 
 GREEN_UV = ("green", "uv")
 
@@ -287,8 +287,8 @@ def test_the_player_takes_values_as_they_are_when_told_not_to_normalise() -> Non
 
 def test_importing_the_pictures_is_cheap() -> None:
     """The command line imports these modules to print its help; the heavy libraries wait until something is drawn."""
-    modules = ["colors", "composition_axes", "decomposition", "figure", "film", "player", "rendering", "video"]
-    code = "import sys; " + "".join(f"import openretina_cli.artifacts.{name}; " for name in modules)
+    modules = ["chosen", "composition.composer", "drawing.renderer", "figure", "film.mp4", "film.player", "video"]
+    code = "import sys; " + "".join(f"import openretina_cli.output.{name}; " for name in modules)
     code += "print(sorted({'matplotlib', 'av', 'torch', 'scipy'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

@@ -21,7 +21,7 @@ from openretina_cli.config.composed import without_hydra
 from openretina_cli.config.overrides import literal, read_overrides
 from openretina_cli.config.paths import PATHS, expand_home
 from openretina_cli.config.provenance import Record
-from openretina_cli.config.settings import Settings, read_settings
+from openretina_cli.config.settings import Settings, current, read_settings
 from openretina_cli.config.template import LOCKS, Job, register_resolvers
 from openretina_cli.errors import SettingError
 from openretina_cli.store.package import config_directory
@@ -47,7 +47,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.Ar
     # intermixed: flags may stand between overrides, as in `seed=1 -m neuron=1,2`
     args = parser.parse_intermixed_args(list(argv))
     sweeps = is_sweep(args)
-    args.overrides = [literal(text, sweeps) for text in args.overrides]
+    args.overrides = [literal(current(text), sweeps) for text in args.overrides]
     args.config_dir = args.config_dir and expand_home(args.config_dir)
     args.config_path = args.config_path and expand_home(args.config_path)
     return args, parser

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from openretina_cli.checks import closest
 from openretina_cli.config.overrides import repair_by_quotes
-from openretina_cli.config.settings import GROUPS, TOP_LEVEL
+from openretina_cli.config.settings import GROUPS, LISTS, REPLACED, TOP_LEVEL
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
 from openretina_cli.store.package import config_directory
 
@@ -61,6 +61,10 @@ def _unknown_key(error: BaseException, cause: OmegaConfBaseException) -> Setting
     parent = cause.parent_node
     if not key or not isinstance(parent, DictConfig):
         return None
+    group, _, option = key.partition(".")
+    if group in LISTS and (config_directory() / group / f"{option}.yaml").is_file():
+        chosen = ",".join(map(str, [*parent, option]))
+        return SettingError(f"{key} is not chosen, so it has no settings", repair=f"{group}=[{chosen}]")
     if key in GROUPS:  # a list from which nothing is chosen is not there
         return SettingError(f"no {key} is chosen, so it has no settings", repair=f"{key}=[OPTION] first")
     # the root leaves out the groups that are empty, and holds Hydra's own settings
@@ -77,6 +81,9 @@ def _first_line(error: BaseException, count: int = 2) -> str:
 
 def _composition(error: BaseException) -> SettingError:
     cause = error.__cause__
+    if "Cannot merge DictConfig with ListConfig" in str(error):  # the key is not told
+        replaced = f"a list in output.figure of version 0.1 was replaced by {REPLACED['output.figure']}"
+        return SettingError(_first_line(error), expected=f"settings where an option has settings; {replaced}")
     if isinstance(cause, OmegaConfBaseException) and (unknown := _unknown_key(error, cause)) is not None:
         return unknown
     return SettingError(_first_line(error))

@@ -56,7 +56,7 @@ def settings_of(path: Path) -> Iterator[Setting]:
 def defaults_of(path: Path) -> dict[str, str]:
     """The option that is chosen in each group."""
     chosen = re.findall(r"^ +- (\w+): (.+)$", own_text(path), flags=re.MULTILINE)
-    return dict(chosen)
+    return {group: option.replace(", ", ",") for group, option in chosen}
 
 
 def columns(rows: Iterable[tuple[str, str]], indent: int, width: int) -> Iterator[str]:

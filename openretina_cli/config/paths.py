@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
-PATHS = ("out", "model.path", "model.weights", "stimulus.file", "hydra.run.dir", "hydra.sweep.dir")
+MASKS = tuple(f"{group}.mask.{source}" for group in ("constraint", "gradient") for source in ("file", "from_run"))
+PATHS = (
+    *("out", "model.path", "model.weights", "stimulus.file", "stimulus.movie"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
+    *MASKS,
+)
 """Settings whose value is a file or folder, and is taken as it was typed."""
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from openretina_cli.checks import NeuronChoice, closest, neuron_choice, one_of, require, spelt
+from openretina_cli.checks import NeuronChoice, closest, neuron_choice, require, spelt
 from openretina_cli.config.target import MISSING, Option, construct, read_option
 from openretina_cli.errors import SettingError
 from openretina_cli.store.identity import settings_key
@@ -20,9 +20,15 @@ OBJECTIVES = ("neuron", "group")
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 ONES = ("stimulus", "model", "objective", "reducer", "stopper", "optimizer")
 """Groups of which one option is chosen. The stimulus is read first: other settings refer to its norm."""
-LISTS = ("constraint", "gradient", "penalty")
+LISTS = ("constraint", "gradient", "penalty", "output")
 """Groups of which several options can be chosen; they are applied in the order chosen."""
-GROUPS = (*ONES, *LISTS, "output")
+GROUPS = (*ONES, *LISTS)
+REPLACED = {
+    "output.dpi": "output.figure.dpi",
+    "output.figure": "output.figure.formats",
+    "output.video_scale": "output.video.scale",
+}
+"""Settings as version 0.1 spelt them, each with what replaced it."""
 
 
 @dataclass(kw_only=True)
@@ -48,22 +54,6 @@ class TopLevel:
         self.neuron = neuron_choice("neuron", self.neuron)
 
 
-@dataclass
-class Output:
-    """Which pictures are made."""
-
-    video: bool = True
-    figure: list[str] = field(default_factory=lambda: ["png"])
-    video_scale: Literal["symmetric", "joint"] = "symmetric"
-    dpi: int = 160
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        for name in self.figure:
-            one_of("figure", name, ("png", "pdf", "svg"))
-        require(20 <= self.dpi <= 1200, "dpi", self.dpi, "20 to 1200")
-
-
 TOP_LEVEL = tuple(item.name for item in fields(TopLevel))
 
 
@@ -85,6 +75,7 @@ class Settings:
         constraint: by name, in the order they are applied.
         gradient: by name, in the order they are applied.
         penalty: by name.
+        output: by name.
         key: hex digest of everything that shapes the result, the same for equal runs.
         values: the settings as they were composed, as plain containers.
     """
@@ -108,7 +99,7 @@ class Settings:
     optimizer: Option
     stopper: Option
     stimulus: Option
-    output: Output
+    output: dict[str, Option]
     key: str
     values: Mapping[str, Any]
 
@@ -125,28 +116,40 @@ class Settings:
         return int(frames or 0)
 
 
+def current(text: str) -> str:
+    """An override as it is spelt now; `output.figure=[pdf]` of version 0.1 is `output.figure.formats=[pdf]`."""
+    key, equals, value = text.partition("=")
+    return f"{REPLACED[key]}={value}" if equals and key in REPLACED else text
+
+
 def _read_many(group: str, node: object) -> dict[str, Option]:
     if node is None:
         return {}
     if not isinstance(node, Mapping):
         raise SettingError(f"{group}={spelt(node)}", expected=f"a list of options, such as {group}=[NAME]")
     for name, option in node.items():
+        chosen = f"{group}.{name}"
+        if chosen in REPLACED and not isinstance(option, Mapping):
+            _refuse_replaced(chosen, option)
+        if isinstance(option, bool):
+            others = [other for other, settings in node.items() if isinstance(settings, Mapping) or settings is True]
+            raise SettingError(f"{chosen}={spelt(option)} chooses nothing", repair=f"{group}=[{','.join(others)}]")
         if isinstance(option, Mapping) and not {"_target_", "kind"}.intersection(option):
-            chosen = f"{group}.{name}"
             raise SettingError(
                 f"{chosen} has settings, but is not chosen", repair=f"its name in {group}=[...], or no {chosen}"
             )
     return {str(name): read_option(group, option, f"{group}.{name}.") for name, option in node.items()}
 
 
+def _refuse_replaced(name: str, value: object) -> NoReturn:
+    new = REPLACED[name]
+    raise SettingError(f"{name} is of version 0.1, and was replaced by {new}", repair=f"{new}={spelt(value)}")
+
+
 def _read_group(group: str, node: Mapping[str, Any]) -> Any:
     if group in LISTS:
         return _read_many(group, node.get(group))
-    if group in ONES:
-        return read_option(group, node.get(group), f"{group}.")
-    if not isinstance(node.get(group), Mapping):
-        raise SettingError(f"{group}={spelt(node.get(group))} is no option")
-    return construct(Output, node[group], f"{group}.")
+    return read_option(group, node.get(group), f"{group}.")
 
 
 def plain_settings(config: DictConfig) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from openretina_cli.config.folder_name import short
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings, read_settings
 from openretina_cli.config.uninterrupted import uninterrupted
+from openretina_cli.store.identity import shapes_numbers
 
 LOCKS = ["struct", "readonly"]
 """What keeps composed settings from being changed."""
@@ -170,6 +171,7 @@ class Template:
             for item in request
             if not item.is_hydras
             and (telling is None or item.key in telling)
+            and shapes_numbers(item.key)
             and item.key.lstrip("+~") not in how.exclude_keys
         ]
         return str(how.item_sep).join(text.replace("=", how.kv_sep, 1) for text in sorted(named))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from openretina_cli.limits import norms
+from openretina_cli.limits import Limits, clip, clip_factor, norms, range_text
 
 NORM_TOLERANCE = 0.01
 """A norm that ends further than 1 % from the one asked for is reported."""
@@ -28,10 +29,83 @@ class Constraint(ABC):
     def process(self, x: Tensor) -> Tensor:
         """Map stimuli `(batch, channel, time, height, width)` to allowed ones of the same shape."""
 
+    def follow(self, x: Tensor, before: Tensor) -> Tensor:
+        """Map stimuli to which a step led from allowed ones, `before`; as `process` does, unless overridden.
+
+        A rule that takes a part of a stimulus away, such as a soft mask, is to take it from what the step added only.
+        """
+        del before
+        return self.process(x)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Map stimuli that were allowed before a parameterisation changed them a little to allowed ones near by.
+
+        It may be called many times, so that a rule that changes what is allowed already, such as a low-pass, leaves
+        them as they are. So does the base.
+        """
+        return x
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """The factor in (0, 1] per stimulus, shaped as `norms`, that brings it under this rule; None where none does.
+
+        It is asked of rules that hold whatever else is missed, such as the range of a display.
+        """
+        del x
+        return None
+
+    def held(self, x: Tensor) -> Tensor | None:
+        """Which values of `(batch, channel, time, height, width)` this rule alone decides, as a mask that broadcasts.
+
+        Other rules see zeros there, so that they count nothing of it; None, as of the base, means no values.
+        """
+        del x
+        return None
+
     def check(self, x: Tensor) -> str | None:
         """Say what a finished stimulus `(1, channel, time, height, width)` lacks, or None."""
         del x
         return None
+
+
+RANGE_TOLERANCE = 1e-4
+"""A value that ends further outside its range than this, in standard deviations of the training set, is reported. It
+is a hundredth of a grey level of an 8-bit display at a standard deviation of 36 levels, and above float32 rounding."""
+
+
+class Boxed(Constraint):
+    """A constraint with a range per channel.
+
+    Args:
+        limits: lowest and highest value per channel, None for no limit.
+    """
+
+    def __init__(self, limits: Sequence[Limits]) -> None:
+        self.limits = tuple(limits)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Constrain again, which leaves allowed stimuli as they are."""
+        return self.process(x)
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """The factor that brings each stimulus into the range."""
+        return clip_factor(x, self.limits)
+
+    def missed_range(self, x: Tensor) -> str | None:
+        """Say by how much values of a finished stimulus leave the range, or None."""
+        excess = float((x - clip(x, self.limits)).abs().max())
+        if excess <= RANGE_TOLERANCE:
+            return None
+        return f"values leave the {range_text(self.limits)} by up to {excess:.3g}: another rule moved them"
+
+    def check(self, x: Tensor) -> str | None:
+        """Say if the range is left."""
+        return self.missed_range(x)
+
+
+def rescale_to(x: Tensor, norm: Tensor | float) -> Tensor:
+    """Scale each stimulus to a norm of its own; a stimulus of zeros has no direction and stays as it is."""
+    current = norms(x)
+    return x * torch.where(current > 0, norm / current, 1.0)
 
 
 def rescale(x: Tensor, norm: float, at_most: bool = False) -> Tensor:

@@ -33,6 +33,10 @@ class ChangeNorm(Constraint):
         """Scale `(batch, channel, time, height, width)`."""
         return rescale(x, self.norm, self.at_most)
 
+    def restore(self, x: Tensor) -> Tensor:
+        """Scale again."""
+        return self.process(x)
+
     def check(self, x: Tensor) -> str | None:
         """Say if the norm was missed."""
         return missed_norm(x, self.norm, self.at_most)

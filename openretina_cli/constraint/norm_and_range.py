@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from openretina_cli.checks import one_of, positive
-from openretina_cli.constraint.base import Constraint, missed_norm, norm_text
+from openretina_cli.constraint.base import Boxed, missed_norm, norm_text
 from openretina_cli.errors import SettingError
+from openretina_cli.filters import WITHOUT_FLOAT64
 from openretina_cli.limits import Ranges, clip, norms, range_text, read_limits
-
-WITHOUT_FLOAT64 = ("mps",)
-"""Kinds of devices that have no float64; sums that need it are taken on the CPU."""
 
 
 def _squares(x: Tensor) -> Tensor:
@@ -22,7 +20,7 @@ def _squares(x: Tensor) -> Tensor:
     return norm.square()
 
 
-class NormAndRange(Constraint):
+class NormAndRange(Boxed):
     """The nearest stimulus that has the norm and lies in the range, both at once.
 
     Minimising |x - y|^2 over |x| = norm and low <= x <= high leads, by its Lagrangian, to x = clip(s * y, low, high)
@@ -47,7 +45,7 @@ class NormAndRange(Constraint):
     def __init__(self, range: Ranges, norm: float, mode: Literal["exactly", "at_most"] = "exactly") -> None:
         one_of("mode", mode, ("exactly", "at_most"))
         positive("norm", norm)
-        self.limits = read_limits("range", range)
+        super().__init__(read_limits("range", range))
         self.norm = float(norm)
         self.at_most = mode == "at_most"
         for low, high in self.limits:
@@ -77,10 +75,13 @@ class NormAndRange(Constraint):
         return clipped
 
     def check(self, x: Tensor) -> str | None:
-        """Say if the norm cannot be reached inside the range."""
+        """Say if the norm cannot be reached inside the range, or the range is left."""
         if (missed := missed_norm(x, self.norm, self.at_most)) is None:
-            return None
-        return f"the norm {self.norm:g} cannot be reached inside the range: {missed.partition(';')[0]}"
+            return self.missed_range(x)
+        missed = missed.partition(";")[0]
+        if missed_norm(self.process(x), self.norm, self.at_most) is None:
+            return f"{missed}: another rule changed it"
+        return f"the norm {self.norm:g} cannot be reached inside the range: {missed}"
 
     def __repr__(self) -> str:
         return f"{norm_text(self.norm, self.at_most)} within {range_text(self.limits)}"

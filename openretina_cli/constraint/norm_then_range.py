@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from openretina_cli.checks import positive
-from openretina_cli.constraint.base import Constraint, missed_norm, rescale
+from openretina_cli.constraint.base import Boxed, missed_norm, rescale
 from openretina_cli.limits import Ranges, clip, range_text, read_limits
 
 
-class ChangeNormJointlyClipRangeSeparately(Constraint):
+class ChangeNormJointlyClipRangeSeparately(Boxed):
     """Scale each stimulus to a norm over all channels, then clip every channel to its own range.
 
     The example notebook's constraint (openretina 1.1.1). Where the range clips, the norm ends below the one asked for;
@@ -27,7 +27,7 @@ class ChangeNormJointlyClipRangeSeparately(Constraint):
 
     def __init__(self, min_max_values: Ranges, norm: float | None) -> None:
         positive("norm", norm)
-        self.limits = read_limits("range", min_max_values)
+        super().__init__(read_limits("range", min_max_values))
         self.norm = norm
 
     def process(self, x: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ class ChangeNormJointlyClipRangeSeparately(Constraint):
         return clip(x if self.norm is None else rescale(x, self.norm), self.limits)
 
     def check(self, x: Tensor) -> str | None:
-        """Say if clipping broke the norm."""
-        return None if self.norm is None else missed_norm(x, self.norm)
+        """Say if clipping broke the norm, or a later constraint the range."""
+        return (None if self.norm is None else missed_norm(x, self.norm)) or self.missed_range(x)
 
     def __repr__(self) -> str:
         return ("" if self.norm is None else f"norm {self.norm:g}, then ") + range_text(self.limits)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from openretina_cli.constraint.base import Constraint
+from openretina_cli.constraint.base import Boxed
 from openretina_cli.limits import Ranges, clip, range_text, read_limits
 
 
-class ClipRange(Constraint):
+class ClipRange(Boxed):
     """Clip every value to its channel's range.
 
     Args:
@@ -21,7 +21,7 @@ class ClipRange(Constraint):
     pure = True
 
     def __init__(self, range: Ranges) -> None:
-        self.limits = read_limits("range", range)
+        super().__init__(read_limits("range", range))
 
     def process(self, x: Tensor) -> Tensor:
         """Clip `(batch, channel, time, height, width)`."""

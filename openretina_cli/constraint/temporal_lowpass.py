@@ -10,6 +10,7 @@ from torch import Tensor
 
 from openretina_cli.checks import one_of, positive, require
 from openretina_cli.constraint.base import Constraint
+from openretina_cli.filters import TIME, roughness
 
 
 class TemporalGaussianLowPass(Constraint):
@@ -47,6 +48,10 @@ class TemporalGaussianLowPass(Constraint):
         padded = F.pad(traces, (half, half), mode="replicate" if self.padding == "edge" else "constant")
         smooth = F.conv1d(padded, kernel)
         return smooth.reshape(batch, channels, height, width, frames).movedim(-1, 2).contiguous()
+
+    def check(self, x: Tensor) -> str | None:
+        """Say if a later constraint roughened the time courses."""
+        return roughness(x, self.sigma, (TIME,), "cycles per frame")
 
     def __repr__(self) -> str:
         return f"temporal low-pass of sigma {self.sigma:g} frames ({self.padding} padding)"

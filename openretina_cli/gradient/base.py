@@ -18,10 +18,18 @@ class GradientStep(ABC):
 
     pure: ClassVar[bool] = False
 
+    def at(self, iteration: int) -> GradientStep:
+        """The step as it is at an iteration, 0 for the first; this one, unless a subclass has a schedule.
+
+        It keeps no state: a schedule is a function of the number alone.
+        """
+        del iteration
+        return self
+
     @abstractmethod
     def process(self, gradient: Tensor) -> Tensor:
-        """Map gradients `(batch, ...)`, in the shape of the parameters, of what the optimizer makes smaller.
+        """Map gradients `(batch, channel, time, height, width)`, with respect to stimuli, of what is made smaller.
 
-        With `stimulus=pixels` the parameters are the stimuli `(batch, channel, time, height, width)`. The input is
-        not changed in place.
+        Where the parameters are not the pixels, what this returns is pulled back to the parameters afterwards. The
+        input is not changed in place.
         """

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from openretina_cli.constraint.base import Constraint
 from openretina_cli.gradient.base import GradientStep
+from openretina_cli.loop.rules import constrained, reconciled
 from openretina_cli.loop.run import Run
 from openretina_cli.optimizer import shared_by
 
@@ -22,8 +23,9 @@ class Bundle:
         runs: runs that `bundled` found to be alike.
 
     Attributes:
-        values: the parameters of all runs, `(run, ...)`; the gradient is taken with respect to them.
-        stimuli: the stimuli `(run, channel, time, height, width)` that the parameters decode to.
+        values: the parameters of all runs, `(run, ...)`.
+        stimuli: the stimuli `(run, channel, time, height, width)` that the parameters decode to; the gradient is taken
+            with respect to them.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -36,26 +38,34 @@ class Bundle:
 
     @cached_property
     def rows(self) -> tuple[Tensor, ...]:
-        """The stimulus `(channel, time, height, width)` of each run; gradients flow back to `values`."""
+        """The stimulus `(channel, time, height, width)` of each run; gradients flow back to `stimuli`."""
         return self.stimuli.unbind()
 
     def advance(self, descent: Tensor) -> None:
         """Leave out runs that have ended, make a step with the others, and constrain the result.
 
         Args:
-            descent: gradient of what is to fall, in the shape of `values`.
+            descent: gradient of what is to fall, in the shape of `stimuli`.
         """
         going = [index for index, run in enumerate(self.runs) if run.outcome is None]
-        values = self.values.detach()
+        values, before, decoded = self.values.detach(), self.stimuli.detach(), self._decoded
         if len(going) < len(self.runs):
-            values, descent = values[going], descent[going]
+            values, before, decoded, descent = values[going], before[going], decoded[going], descent[going]
             self._leave(going)
         else:
             values = values.clone()  # the stimulus before a step may be the one to keep
         if going:
+            iteration = self.runs[0].iteration - 1  # runs of a bundle begin together
             for step in self.gradient:
-                descent = step.process(descent)
-            self._hold(self._constrained(self._stepped(values, descent)))
+                descent = step.at(iteration).process(descent)
+            if self._decoded is not self.values:
+                descent = self._pulled_back(decoded, descent)[going]
+            self._hold(self._constrained(self._stepped(values, descent), before))
+
+    def _pulled_back(self, decoded: Tensor, descent: Tensor) -> Tensor:
+        """The gradient with respect to `values` where that with respect to what they decode to is `descent`."""
+        (found,) = torch.autograd.grad((decoded * descent).sum(), [self.values])
+        return found
 
     def _leave(self, going: Sequence[int]) -> None:
         for index in set(range(len(self.runs))) - set(going):
@@ -73,19 +83,23 @@ class Bundle:
         # a user's optimizer, which has a bundle to itself, may put new tensors in the place of old ones
         return self._rows[0].detach()[None] if len(self._rows) == 1 else values
 
-    def _constrained(self, values: Tensor) -> Tensor:
+    def _constrained(self, values: Tensor, before: Tensor) -> Tensor:
         if not self.constraints:
             return values
-        stimuli = self.parameters.decode(values)
-        for constraint in self.constraints:
-            stimuli = constraint.process(stimuli)
-        return self.parameters.encode(stimuli)
+        allowed = constrained(self.constraints, self.parameters.decode(values), before)
+        values = self.parameters.encode(allowed)
+        made = self.parameters.decode(values)
+        if made is allowed:
+            return values
+        return self.parameters.encode(reconciled(self.constraints, self.parameters, made))
 
     def _hold(self, values: Tensor) -> None:
         """Take parameters, and the stimuli that they decode to, for the next measurement."""
         self.values = values.detach().requires_grad_(True)
         with torch.enable_grad():
-            self.stimuli = self.parameters.decode(self.values)
+            self._decoded = self.parameters.decode(self.values)
+        pixels = self._decoded is self.values
+        self.stimuli = self.values if pixels else self._decoded.detach().requires_grad_(True)
         self.__dict__.pop("rows", None)
 
 

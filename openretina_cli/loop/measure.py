@@ -85,17 +85,17 @@ def _penalty(problem: Problem, row: Tensor) -> Tensor:
 
 def _descents(bundles: Sequence[Bundle], totals: Tensor) -> list[Tensor]:
     """Per bundle the gradients of minus the totals, as optimizers make things smaller."""
-    values = [bundle.values for bundle in bundles]
+    stimuli = [bundle.stimuli for bundle in bundles]
     if not totals.requires_grad:
-        return [torch.zeros_like(value) for value in values]
+        return [torch.zeros_like(batch) for batch in stimuli]
     # the gradient of the sum, as torch imports sympy (0.3 s) where it is given the gradients of several outputs
     try:
-        found = torch.autograd.grad(-totals.sum(), values, allow_unused=True)
+        found = torch.autograd.grad(-totals.sum(), stimuli, allow_unused=True)
     except RuntimeError as error:
         if "checkpoint" not in str(error):
             raise
         raise _ReentrantCheckpointError from error
-    return [torch.zeros_like(s) if g is None else g for s, g in zip(values, found, strict=True)]
+    return [torch.zeros_like(s) if g is None else g for s, g in zip(stimuli, found, strict=True)]
 
 
 def _descents_of_checkpoints(bundles: Sequence[Bundle]) -> list[Tensor]:
@@ -108,8 +108,8 @@ def _descents_of_checkpoints(bundles: Sequence[Bundle]) -> list[Tensor]:
     penalties = torch.stack([_penalty(run.problem, row) for run, row in zip(runs, rows, strict=True)])
     total = (penalties - torch.stack(_guarded_scores(bundles))).sum()
     torch.autograd.backward(total)
-    found = [bundle.values.grad for bundle in bundles]
-    return [torch.zeros_like(b.values) if g is None else g for b, g in zip(bundles, found, strict=True)]
+    found = [bundle.stimuli.grad for bundle in bundles]
+    return [torch.zeros_like(b.stimuli) if g is None else g for b, g in zip(bundles, found, strict=True)]
 
 
 def _step(run: Run, objective: float, penalty: float, stimulus_norm: float, gradient_norm: float) -> Step:
@@ -120,8 +120,8 @@ def measure(bundles: Sequence[Bundle]) -> tuple[list[Step], list[Tensor]]:
     """Measure the stimuli of all runs.
 
     Returns:
-        A step per run, bundle by bundle; and per bundle the gradients of what is to fall, in the shape of its `values`,
-        or nothing where no run can make another step.
+        A step per run, bundle by bundle; and per bundle the gradients of what is to fall, with respect to its
+        `stimuli`, or nothing where no run can make another step.
     """
     runs = [run for bundle in bundles for run in bundle.runs]
     going = any(run.wants_gradient for run in runs)

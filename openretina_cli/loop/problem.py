@@ -10,6 +10,7 @@ from torch import Tensor
 
 from openretina_cli.constraint.base import Constraint
 from openretina_cli.gradient.base import GradientStep
+from openretina_cli.loop.rules import constrained
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.optimizer import OptimizerInit
 from openretina_cli.penalty import Penalty
@@ -31,7 +32,7 @@ class Problem:
         constraints: applied after each step, in order.
         penalties: subtracted from the objective.
         keep: whether the last stimulus is returned, or the one of the best objective less penalty.
-        gradient: applied to the gradient before each step, in order.
+        gradient: applied to the gradient with respect to the stimulus before each step, in order.
         parameters: what the optimizer changes, and how a stimulus is made of it; the pixels by default.
     """
 
@@ -79,7 +80,4 @@ class Outcome:
 
 def apply_constraints(stimulus: Tensor, constraints: Sequence[Constraint]) -> Tensor:
     """Apply constraints, in order, to one stimulus `(channel, time, height, width)`."""
-    batch = stimulus.detach()[None]
-    for constraint in constraints:
-        batch = constraint.process(batch)
-    return batch[0]
+    return constrained(constraints, stimulus.detach()[None])[0]

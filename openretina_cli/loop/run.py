@@ -8,6 +8,7 @@ from torch import Tensor
 
 from openretina_cli.errors import ObjectiveError
 from openretina_cli.loop.problem import Outcome, Problem
+from openretina_cli.loop.rules import flaws
 from openretina_cli.stopper import Step
 
 ZERO_GRADIENT = "zero gradient"
@@ -77,8 +78,7 @@ class Run:
         if not self._history:
             raise ObjectiveError(str(failure), expected="a finite objective at the start")
         stimulus = self._kept_stimulus.clone()
-        checks = [constraint.check(stimulus[None]) for constraint in problem.constraints]
+        warnings = flaws(problem.constraints, stimulus)
         if reason == ZERO_GRADIENT:
-            checks.append("the objective does not depend on the stimulus here: its gradient is zero everywhere")
-        warnings = tuple(check for check in checks if check)
-        self.outcome = Outcome(stimulus, tuple(self._history), self._kept, reason, failure, warnings)
+            warnings.append("the objective does not depend on the stimulus here: its gradient is zero everywhere")
+        self.outcome = Outcome(stimulus, tuple(self._history), self._kept, reason, failure, tuple(warnings))

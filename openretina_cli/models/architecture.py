@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,35 +14,17 @@ from openretina_cli.models.convolution import FRAMES_PER_FREQUENCY
 from openretina_cli.models.foreign_file import shown
 
 NONLINEARITIES: dict[str, type[nn.Module]] = {
-    name: getattr(nn, name)
-    for name in (
-        "ELU",
-        "ReLU",
-        "LeakyReLU",
-        "SELU",
-        "CELU",
-        "GELU",
-        "SiLU",
-        "Softplus",
-        "Tanh",
-        "Sigmoid",
-        "Identity",
+    kind.__name__: kind
+    for kind in (
+        *(nn.ELU, nn.ReLU, nn.LeakyReLU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU),
+        *(nn.Softplus, nn.Tanh, nn.Sigmoid, nn.Identity),
     )
 }
 """The nonlinearities a checkpoint may name; a fixed table, so that a file cannot name anything else."""
 
 TRAINING_ONLY = (
-    "gamma_hidden",
-    "gamma_in_sparse",
-    "gamma_input",
-    "gamma_masks",
-    "gamma_readout",
-    "gamma_temporal",
-    "momentum",
-    "batch_adaptation",
-    "laplace_padding",
-    "readout_reg_avg",
-    "use_avg_reg",
+    *("gamma_hidden", "gamma_in_sparse", "gamma_input", "gamma_masks", "gamma_readout", "gamma_temporal"),
+    *("momentum", "batch_adaptation", "laplace_padding", "readout_reg_avg", "use_avg_reg"),
 )
 """Keys that shape training and leave the trained network's responses alone."""
 
@@ -59,6 +41,67 @@ FIXED = {
 
 DEFAULTS = {"conv_type": "custom_separable", "gaussian_masks": False}
 """What the published model function assumes for a fixed key that a file leaves out, where that is not `FIXED`."""
+
+
+def _unsupported(key: str, value: object, expected: str) -> ModelError:
+    return ModelError(f"model_config.{key} = {shown(repr(value), 60)} is not supported", expected=expected)
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _flag(key: str, value: object, layers: int) -> bool:
+    if not isinstance(value, bool):
+        raise _unsupported(key, value, "true or false")
+    return value
+
+
+def _number(key: str, value: object, layers: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
+        raise _unsupported(key, value, "a positive number")
+    return float(value)
+
+
+def _sizes(key: str, value: object, layers: int) -> tuple[int, ...]:
+    sizes: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * layers
+    if len(sizes) < layers or not all(_is_whole(size, 1, 4096) for size in sizes):
+        raise _unsupported(key, value, f"a whole number from 1 to 4096 for each of the {layers} layers")
+    return sizes[:layers]
+
+
+def _lengths(key: str, value: object, layers: int) -> tuple[int, ...]:
+    lengths = _sizes(key, value, layers)
+    if min(lengths) < FRAMES_PER_FREQUENCY:
+        raise _unsupported(key, value, f"at least {FRAMES_PER_FREQUENCY} frames")
+    return lengths
+
+
+def _layers(key: str, value: Any, layers: int) -> int:
+    if not _is_whole(value, 1, 64):
+        raise _unsupported(key, value, "a whole number from 1 to 64")
+    return int(value)
+
+
+def _stack(key: str, value: Any, layers: int) -> int:
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    if value is None and layers == 1:
+        value = 0
+    if not _is_whole(value, -layers, layers - 1):
+        raise _unsupported(key, value, f"the index of one of the {layers} layers")
+    return int(value)
+
+
+def _nonlinearity(key: str, value: object, layers: int) -> str:
+    if not isinstance(value, str) or value not in NONLINEARITIES:
+        raise _unsupported(key, value, "one of " + ", ".join(NONLINEARITIES))
+    return str(value)
+
+
+def _read_by(reader: Callable[[str, Any, int], Any], default: Any) -> Any:
+    """A field with the function that checks the value of a file: `reader(key, value, number of layers)`."""
+    return field(default=default, metadata={"reader": reader})
 
 
 @dataclass(frozen=True)
@@ -81,19 +124,19 @@ class Architecture:
         readout_positive: whether feature weights are at or above zero.
     """
 
-    hidden_channels: tuple[int, ...] = (8,)
-    temporal_kernel_size: tuple[int, ...] = (21,)
-    spatial_kernel_size: tuple[int, ...] = (11,)
-    layers: int = 1
-    stack: int = -1
-    core_bias: bool = False
-    input_padding: bool = False
-    hidden_padding: bool = True
-    nonlinearity: str = "ELU"
-    gaussian_mean_scale: float = 1.0
-    gaussian_var_scale: float = 1.0
-    readout_scale: bool = False
-    readout_positive: bool = False
+    hidden_channels: tuple[int, ...] = _read_by(_sizes, (8,))
+    temporal_kernel_size: tuple[int, ...] = _read_by(_lengths, (21,))
+    spatial_kernel_size: tuple[int, ...] = _read_by(_sizes, (11,))
+    layers: int = _read_by(_layers, 1)
+    stack: int = _read_by(_stack, -1)
+    core_bias: bool = _read_by(_flag, False)
+    input_padding: bool = _read_by(_flag, False)
+    hidden_padding: bool = _read_by(_flag, True)
+    nonlinearity: str = _read_by(_nonlinearity, "ELU")
+    gaussian_mean_scale: float = _read_by(_number, 1.0)
+    gaussian_var_scale: float = _read_by(_number, 1.0)
+    readout_scale: bool = _read_by(_flag, False)
+    readout_positive: bool = _read_by(_flag, False)
 
     @property
     def lag(self) -> int:
@@ -113,77 +156,14 @@ class Architecture:
         return side
 
 
-def _unsupported(key: str, value: object, expected: str) -> ModelError:
-    return ModelError(f"model_config.{key} = {shown(repr(value), 60)} is not supported", expected=expected)
-
-
-def _flag(key: str, value: object, layers: int) -> bool:
-    if not isinstance(value, bool):
-        raise _unsupported(key, value, "true or false")
-    return value
-
-
-def _number(key: str, value: object, layers: int) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
-        raise _unsupported(key, value, "a positive number")
-    return float(value)
-
-
-def _sizes(key: str, value: object, layers: int) -> tuple[int, ...]:
-    sizes: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * layers
-    if len(sizes) < layers or not all(type(n) is int and 1 <= n <= 4096 for n in sizes):
-        raise _unsupported(key, value, f"a whole number from 1 to 4096 for each of the {layers} layers")
-    if key == "temporal_kernel_size" and min(sizes) < FRAMES_PER_FREQUENCY:
-        raise _unsupported(key, value, f"at least {FRAMES_PER_FREQUENCY} frames")
-    return sizes[:layers]
-
-
-def _layers(key: str, value: object, layers: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 64:
-        raise _unsupported(key, value, "a whole number from 1 to 64")
-    return value
-
-
-def _stack(key: str, value: object, layers: int) -> int:
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        value = value[0]
-    if value is None and layers == 1:
-        value = 0
-    if isinstance(value, bool) or not isinstance(value, int) or not -layers <= value < layers:
-        raise _unsupported(key, value, f"the index of one of the {layers} layers")
-    return value
-
-
-def _nonlinearity(key: str, value: object, layers: int) -> str:
-    if not isinstance(value, str) or value not in NONLINEARITIES:
-        raise _unsupported(key, value, "one of " + ", ".join(NONLINEARITIES))
-    return str(value)
-
-
-_READERS: dict[str, Callable[[str, object, int], Any]] = {
-    "hidden_channels": _sizes,
-    "temporal_kernel_size": _sizes,
-    "spatial_kernel_size": _sizes,
-    "layers": _layers,
-    "stack": _stack,
-    "core_bias": _flag,
-    "input_padding": _flag,
-    "hidden_padding": _flag,
-    "nonlinearity": _nonlinearity,
-    "gaussian_mean_scale": _number,
-    "gaussian_var_scale": _number,
-    "readout_scale": _flag,
-    "readout_positive": _flag,
-}
-
-
 def read_architecture(model_config: Mapping[str, Any]) -> Architecture:
     """Check a published `model_config` and return the architecture it describes.
 
     Raises:
         ModelError: a key is unknown, or its value is not supported; the message names both.
     """
-    known = {field.name for field in fields(Architecture)} | FIXED.keys() | set(TRAINING_ONLY)
+    own = {field.name: field for field in fields(Architecture)}
+    known = own.keys() | FIXED.keys() | set(TRAINING_ONLY)
     for key, value in model_config.items():
         if key not in known:
             near = get_close_matches(str(key)[:60], known, n=3, cutoff=0) if len(str(key)) <= 60 else []
@@ -197,8 +177,6 @@ def read_architecture(model_config: Mapping[str, Any]) -> Architecture:
         if key not in model_config and default != FIXED[key]:
             raise _unsupported(key, default, repr(FIXED[key]))
     layers = _layers("layers", model_config.get("layers", 1), 1)
-    stated = {field.name: field.default for field in fields(Architecture)}
-    # left out, it means all layers side by side, which is the last one where there is one layer
-    stated["stack"] = None
-    stated.update(model_config)
-    return Architecture(**{key: read(key, stated[key], layers) for key, read in _READERS.items()})
+    # left out, `stack` means all layers side by side, which is the last one where there is one layer
+    stated = {**{name: field.default for name, field in own.items()}, "stack": None, **model_config}
+    return Architecture(**{name: field.metadata["reader"](name, stated[name], layers) for name, field in own.items()})

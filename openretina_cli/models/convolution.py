@@ -44,6 +44,9 @@ def noise(*shape: int) -> Tensor:
     return shapes if shapes.is_meta else 0.01 * torch.randn(shape)
 
 
+LogSpeeds = Mapping[str, nn.Parameter]
+
+
 class SeparableConvolution(nn.Module):
     """A 3-D convolution whose kernel is a temporal kernel times a spatial one, for each pair of channels.
 
@@ -60,13 +63,7 @@ class SeparableConvolution(nn.Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        length: int,
-        size: int,
-        padding: int,
-        log_speeds: Mapping[str, nn.Parameter],
+        self, in_channels: int, out_channels: int, length: int, size: int, padding: int, log_speeds: LogSpeeds
     ) -> None:
         super().__init__()
         frequencies = length // FRAMES_PER_FREQUENCY

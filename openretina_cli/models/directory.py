@@ -1,4 +1,4 @@
-"""The published layout: a folder with a config, a data_info and a state_dict for each seed of an ensemble."""
+"""Loads the published layout: a folder with a config, a data_info and a state_dict for each seed of an ensemble."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from torch import Tensor
 
 from openretina_cli.errors import ModelError
 from openretina_cli.models.architecture import read_architecture
-from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.facts import Presentation
 from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.member_files import MemberFiles, member_files
 from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict
 from openretina_cli.models.twin import EnsembleModel, Twin
 from openretina_cli.store.digest import sha256_of
 
-REGULARISER_BUFFERS = (
-    "core._input_weights_regularizer_spatial.",
-    "core._input_weights_regularizer_temporal.",
-)
+REGULARISER_BUFFERS = ("core._input_weights_regularizer_spatial.", "core._input_weights_regularizer_temporal.")
 """Constants of the training penalties, which published state dicts carry along."""
 
 
@@ -146,47 +143,6 @@ def load_member(files: MemberFiles, recording: Recording) -> Twin:
     return twin
 
 
-@dataclass(frozen=True)
-class Presentation:
-    """Facts about the stimulus that the published layout leaves out; a model's YAML states them.
-
-    Attributes:
-        name: what the model is called.
-        channels: colour channel names.
-        frame_rate: Hz.
-        pixel_size: um per pixel edge.
-        stimulus_range: lowest and highest value per channel, z-scored.
-        source: path or URL shown to users; empty for the folder itself.
-        min_quality: see `ModelFacts`.
-        note: see `ModelFacts`.
-    """
-
-    name: str = "ensemble"
-    channels: tuple[str, ...] | None = None
-    frame_rate: float | None = None
-    pixel_size: float | None = None
-    stimulus_range: tuple[tuple[float | None, float | None], ...] | None = None
-    source: str = ""
-    min_quality: float | None = None
-    note: str = ""
-
-
-def channel_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
-    """The stated channel names, or made-up ones.
-
-    Raises:
-        ModelError: another number of names was stated than the model has channels.
-    """
-    if names is None:
-        return tuple(f"channel {index}" for index in range(count)) if count > 1 else ("grey",)
-    if len(names) != count:
-        raise ModelError(
-            f"model.channels names {len(names)} channels, the model has {count}",
-            repair="model.channels=[" + ",".join(f"c{i}" for i in range(count)) + "]",
-        )
-    return tuple(names)
-
-
 def load_ensemble(
     directory: Path,
     *,
@@ -222,20 +178,15 @@ def load_ensemble(
         for readout in (readout for twin in twins for readout in twin.readout.values()):
             readout.center()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
     channels, height, width = recording.field
-    facts = ModelFacts(
-        name=stated.name,
+    facts = stated.facts(
+        channels,
         sessions=recording.sessions,
-        channels=channel_names(stated.channels, channels),
         height=height,
         width=width,
         lag=lags.pop(),
-        frame_rate=stated.frame_rate,
-        pixel_size=stated.pixel_size,
-        stimulus_range=stated.stimulus_range,
         groups=recording.groups,
         group_names=recording.group_names,
         source=stated.source or str(directory),
-        sha256=sha256_of([path for member in files for path in member.all]),
-        note=stated.note,
+        sha256=sha256_of([path for member in files for path in member]),
     )
     return EnsembleModel(twins, facts)

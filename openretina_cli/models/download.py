@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import os
-import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pooch
@@ -22,8 +21,10 @@ import requests
 
 from openretina_cli.errors import DownloadError, ModelError, SettingError
 from openretina_cli.models.foreign_file import shown
-from openretina_cli.models.published_files import check_published, largest_size
-from openretina_cli.store.aside import write_whole
+from openretina_cli.models.member_files import LAYOUT
+from openretina_cli.models.safe_files import check_published, largest_size
+from openretina_cli.store.aside import aside, move_files, write_whole
+from openretina_cli.store.digest import digest_of_file
 from openretina_cli.web_address import check_web_address
 
 CACHE_VARIABLE = "OPENRETINA_CACHE_DIRECTORY"
@@ -66,8 +67,7 @@ class RemoteCheckpoint:
     @classmethod
     def ensemble(cls, name: str, url: str, seeds: Iterable[int]) -> RemoteCheckpoint:
         """An ensemble in the published layout: three files for each member, which is known by its seed."""
-        layout = ("config_{:05d}.yaml", "data_info_{:05d}.pkl", "state_dict_{:05d}.pth.tar")
-        return cls(name, url, tuple(file.format(seed) for seed in seeds for file in layout))
+        return cls(name, url, tuple(file.format(f"{seed:05d}") for seed in seeds for file in LAYOUT))
 
     @classmethod
     def single(cls, url: str, name: str = "") -> RemoteCheckpoint:
@@ -148,7 +148,7 @@ def fetch(
     Args:
         remote: what to fetch.
         cache: folder of all downloads; None means `cache_directory()`.
-        report: called as bytes arrive.
+        report: called as bytes arrive, from a thread of its own.
         attempts: how often each file is tried, at least once, with pauses of 1, 2, 4, ... seconds.
         timeout: seconds to wait for a connection, and for any next piece of a file.
         deadline: seconds for all files together, attempts included; None means `download_seconds()`.
@@ -161,12 +161,14 @@ def fetch(
     folder = checkpoint_directory(remote, cache)
     until = time.monotonic() + (download_seconds() if deadline is None else deadline)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for index, file in enumerate(remote.files):
             if not (folder / file).is_file():
                 notify = partial(_notify, report, file, index, len(remote.files))
-                _download(remote, file, folder, notify, attempts, Limits(timeout, until, largest_size(file)), sleep)
+                transfer = _Transfer(remote.url_of(file), timeout, until, largest_size(file), notify)
+                _download(transfer, remote, folder / file, attempts, sleep)
         for file in remote.files:
-            _compare_with_record(folder, file, pooch.file_hash(str(folder / file), alg="sha256"))
+            _compare_with_record(folder, file, digest_of_file(folder / file))
             _check_cached(folder, file)
     except OSError as error:
         repair = f"set {CACHE_VARIABLE} to a folder with space that can be written"
@@ -174,32 +176,9 @@ def fetch(
     return folder
 
 
-class _AttemptError(Exception):
-    """One attempt at a download failed; `passing` tells whether another may succeed."""
-
-    def __init__(self, problem: str, *, passing: bool) -> None:
-        super().__init__(problem)
-        self.passing = passing
-
-
 def _notify(report: Report | None, file: str, index: int, count: int, done: int, total: int | None) -> None:
     if report is not None:
         report(file, done, total, index, count)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long and how large a download may be.
-
-    Attributes:
-        timeout: seconds to wait for a connection, and for any next piece of a file.
-        until: time of `time.monotonic` by which the file must have arrived.
-        size: bytes that the file may have.
-    """
-
-    timeout: tuple[float, float]
-    until: float
-    size: int
 
 
 def _check_cached(folder: Path, file: str) -> None:
@@ -212,179 +191,6 @@ def _check_cached(folder: Path, file: str) -> None:
         check_published(file, folder / file)
     except ModelError as error:
         raise DownloadError(error.problem, repair=f"delete {folder} and fetch again") from error
-
-
-def _download(
-    remote: RemoteCheckpoint,
-    file: str,
-    folder: Path,
-    notify: Callable[[int, int | None], None],
-    attempts: int,
-    limits: Limits,
-    sleep: Callable[[float], object],
-) -> None:
-    """Tries until the file lies in the folder; pooch keeps it aside until it is whole."""
-
-    def save(url: str, target: str, _: object) -> None:
-        digest = _stream(url, Path(target), notify, limits)
-        try:
-            check_published(file, Path(target))  # before the file has a record or a name in the cache
-        except ModelError as error:
-            problem = f"the server sent something else in place of the file: {error.problem.replace(target, file)}"
-            raise _AttemptError(problem, passing=False) from error
-        # pooch's temporary files are private; a shared cache needs files as readable as their folder
-        os.chmod(target, folder.stat().st_mode & 0o666)
-        _compare_with_record(folder, file, digest)
-
-    url = remote.url_of(file)
-    problem = ""
-    for attempt in range(max(attempts, 1)):
-        if attempt:
-            sleep(2.0 ** (attempt - 1))
-        try:
-            with _silent_pooch():
-                pooch.retrieve(url, known_hash=None, fname=file, path=folder, downloader=save)
-            return
-        except _AttemptError as error:
-            problem = str(error)
-            if not error.passing:
-                break
-    raise DownloadError(
-        f"cannot download {url}: {problem}",
-        repair=f"`openretina models fetch {remote.asked or remote.name}` elsewhere, then copy its folder to {folder} or"
-        f" set {CACHE_VARIABLE} to its cache",
-    )
-
-
-@contextmanager
-def _silent_pooch() -> Iterator[None]:
-    """Keeps pooch from writing to the console; each use has its own filter, so that threads do not disturb it."""
-
-    def refuse(_: object) -> bool:
-        return False
-
-    logger = pooch.get_logger()
-    logger.addFilter(refuse)
-    try:
-        yield
-    finally:
-        logger.removeFilter(refuse)
-
-
-def _stream(url: str, target: Path, notify: Callable[[int, int | None], None], limits: Limits) -> str:
-    """Writes the whole answer to `target` and returns its SHA-256.
-
-    Raises:
-        _AttemptError: the answer did not come, not whole, not in time, is too large, or is not the file.
-    """
-    digest, done = hashlib.sha256(), 0
-    try:
-        with closing(_pieces(url, limits)) as pieces, target.open("wb") as file:
-            total = _checked_length(next(pieces), limits.size)
-            notify(0, total)
-            for chunk in pieces:
-                if isinstance(chunk, int):
-                    received = chunk
-                    break
-                if not done and chunk.lstrip().startswith(NOT_A_FILE):
-                    raise _AttemptError("the server sent a web page or note instead of the file", passing=False)
-                done += len(chunk)
-                if done > limits.size:
-                    raise _AttemptError(f"the file has more than {limits.size} bytes", passing=False)
-                file.write(chunk)
-                digest.update(chunk)
-                notify(done, total)
-    except requests.RequestException as error:
-        raise _explained(error, url) from error
-    if done == 0 or (total is not None and received != total):
-        raise _AttemptError(f"the file was cut off after {received} of {total or 'unknown'} bytes", passing=True)
-    return digest.hexdigest()
-
-
-def _pieces(url: str, limits: Limits) -> Generator[Any, None, None]:
-    """Yields the response, the pieces of its body, and the number of bytes received.
-
-    A thread of its own waits for the server, because a server that sends one byte at a time keeps any one read from
-    returning. The thread is left to itself when time is up; it ends when the server does.
-
-    Raises:
-        _AttemptError: time is up.
-        Exception: whatever the request raises.
-    """
-    pieces: queue.Queue[Any] = queue.Queue(maxsize=4)
-    stopped = threading.Event()
-    threading.Thread(target=_receive, args=(url, limits.timeout, pieces, stopped), daemon=True).start()
-    try:
-        while True:
-            try:
-                piece = pieces.get(timeout=max(limits.until - time.monotonic(), 0.001))
-            except queue.Empty:
-                problem = f"{urlsplit(url).hostname} takes longer than {DEADLINE_VARIABLE} allows"
-                raise _AttemptError(problem, passing=False) from None
-            if isinstance(piece, Exception):
-                raise piece
-            yield piece
-    finally:
-        stopped.set()
-
-
-def _receive(url: str, timeout: tuple[float, float], pieces: queue.Queue[Any], stopped: threading.Event) -> None:
-    headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that Content-Length counts them
-    try:
-        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
-            _hand_over(response, pieces, stopped)
-            for chunk in response.iter_content(CHUNK_BYTES):
-                _hand_over(chunk, pieces, stopped)
-            # urllib3 < 2 does not compare; differs from the body's length if a server compresses in spite of the header
-            _hand_over(response.raw.tell(), pieces, stopped)
-    except queue.Full:
-        return
-    except Exception as error:  # raised again by the thread that waits
-        with suppress(queue.Full):
-            _hand_over(error, pieces, stopped)
-
-
-def _hand_over(piece: object, pieces: queue.Queue[Any], stopped: threading.Event) -> None:
-    """Waits for a place in the queue; raises queue.Full if nobody takes pieces any more."""
-    while not stopped.is_set():
-        with suppress(queue.Full):
-            pieces.put(piece, timeout=0.1)
-            return
-    raise queue.Full
-
-
-def _checked_length(response: requests.Response, limit: int) -> int | None:
-    """Length of a good answer's body in bytes; None if it comes in chunks, which say themselves where they end.
-
-    Raises:
-        _AttemptError: the answer is an error or a web page, is too large, or could be cut off without anyone noticing.
-    """
-    status = response.status_code
-    if status != HTTPStatus.OK:
-        problem = f"the server answered {status} {shown(response.reason or '', 60)}".rstrip()
-        raise _AttemptError(problem, passing=status in PASSING_STATUSES)
-    if "html" in response.headers.get("Content-Type", "").lower():
-        raise _AttemptError("the server sent a web page instead of the file", passing=False)
-    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-        return None
-    length = response.headers.get("Content-Length", "")
-    if not re.fullmatch(r"[0-9]{1,18}", length):
-        raise _AttemptError("the server does not say how long the file is", passing=False)
-    if int(length) > limit:
-        raise _AttemptError(f"the file has {length} bytes, more than {limit}", passing=False)
-    return int(length)
-
-
-def _explained(error: requests.RequestException, url: str) -> _AttemptError:
-    """What went wrong on the way; the exception's own text is left out, as it recites proxies and redirects."""
-    host = urlsplit(url).hostname
-    if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
-        return _AttemptError(f"{host} stopped answering", passing=True)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return _AttemptError(f"{host} broke off the connection", passing=True)
-    if isinstance(error, requests.ConnectionError):
-        return _AttemptError(f"no connection to {host} ({type(error).__name__})", passing=True)
-    return _AttemptError(f"{host} cannot be used ({type(error).__name__})", passing=False)
 
 
 def _compare_with_record(folder: Path, file: str, digest: str) -> None:
@@ -404,3 +210,167 @@ def _compare_with_record(folder: Path, file: str, digest: str) -> None:
             expected=f"{ascii(known)[1:-1]}, as when it was first downloaded",
             repair=f"if that is no accident, delete {folder} and fetch again",
         )
+
+
+def _download(
+    transfer: _Transfer, remote: RemoteCheckpoint, path: Path, attempts: int, sleep: Callable[[float], object]
+) -> None:
+    """Tries until the file lies at its path.
+
+    Raises:
+        DownloadError: no attempt succeeded.
+    """
+    problem = ""
+    for attempt in range(max(attempts, 1)):
+        if attempt:
+            sleep(2.0 ** (attempt - 1))
+        try:
+            _try_once(transfer, path.parent, path.name)
+            return
+        except _AttemptError as error:
+            problem = str(error)
+            if not error.passing:
+                break
+    raise DownloadError(
+        f"cannot download {transfer.url}: {problem}",
+        repair=f"`openretina models fetch {remote.asked or remote.name}` elsewhere, then copy its folder to"
+        f" {path.parent} or set {CACHE_VARIABLE} to its cache",
+    )
+
+
+def _try_once(transfer: _Transfer, folder: Path, file: str) -> None:
+    """Downloads a file into the folder; it stays aside until it is whole, of the right kind, and recorded.
+
+    Raises:
+        _AttemptError: the file did not arrive, or something else did.
+    """
+    with aside(folder, file) as place:
+        digest = transfer.run(place / file)
+        try:
+            check_published(file, place / file)
+        except ModelError as error:
+            problem = error.problem.replace(str(place / file), file)
+            raise _AttemptError(f"the server sent something else in place of the file: {problem}") from error
+        # a cache that people share needs files as readable as their folder
+        os.chmod(place / file, folder.stat().st_mode & 0o666)
+        _compare_with_record(folder, file, digest)
+        move_files(place, folder, [file])
+
+
+class _AttemptError(Exception):
+    """One attempt at a download failed; `passing` tells whether another may succeed."""
+
+    def __init__(self, problem: str, *, passing: bool = False) -> None:
+        super().__init__(problem)
+        self.passing = passing
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """How one file is transferred, within which limits.
+
+    Attributes:
+        url: its address.
+        timeout: seconds to wait for a connection, and for any next piece of the file.
+        until: time of `time.monotonic` by which the file must have arrived.
+        size: bytes that the file may have.
+        notify: called with the bytes so far, and in all if known.
+    """
+
+    url: str
+    timeout: tuple[float, float]
+    until: float
+    size: int
+    notify: Callable[[int, int | None], None]
+
+    @property
+    def host(self) -> str | None:
+        return urlsplit(self.url).hostname
+
+    def run(self, target: Path) -> str:
+        """Writes the whole answer to `target` and returns its SHA-256.
+
+        A thread of its own waits for the server, because a server that sends one byte at a time keeps any one read
+        from returning. The thread is left to itself when time is up; it ends when the server does.
+
+        Raises:
+            _AttemptError: the answer did not come, not whole, not in time, is too large, or is not the file.
+        """
+        answer: concurrent.futures.Future[str] = concurrent.futures.Future()
+        given_up = threading.Event()
+
+        def notify(done: int, total: int | None) -> None:
+            if given_up.is_set():
+                raise _AttemptError("nobody waits for the file any more")
+            self.notify(done, total)
+
+        def work() -> None:
+            try:
+                answer.set_result(self._stream(target, notify))
+            except BaseException as error:  # raised again by the thread that waits
+                answer.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            return answer.result(max(self.until - time.monotonic(), 0.001))
+        except concurrent.futures.TimeoutError:
+            raise _AttemptError(f"{self.host} takes longer than {DEADLINE_VARIABLE} allows") from None
+        finally:
+            given_up.set()
+
+    def _stream(self, target: Path, notify: Callable[[int, int | None], None]) -> str:
+        digest, done = hashlib.sha256(), 0
+        headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that Content-Length counts them
+        try:
+            with requests.get(self.url, stream=True, timeout=self.timeout, headers=headers) as response:
+                total = self._checked_length(response)
+                with target.open("wb") as file:
+                    notify(0, total)
+                    for chunk in response.iter_content(CHUNK_BYTES):
+                        if not done and chunk.lstrip().startswith(NOT_A_FILE):
+                            raise _AttemptError("the server sent a web page or note instead of the file")
+                        done += len(chunk)
+                        if done > self.size:
+                            raise _AttemptError(f"the file has more than {self.size} bytes")
+                        file.write(chunk)
+                        digest.update(chunk)
+                        notify(done, total)
+                # urllib3 < 2 does not compare; differs from `done` if a server compresses in spite of the header
+                received = response.raw.tell()
+        except requests.RequestException as error:
+            raise self._explained(error) from error
+        if done == 0 or (total is not None and received != total):
+            raise _AttemptError(f"the file was cut off after {received} of {total or 'unknown'} bytes", passing=True)
+        return digest.hexdigest()
+
+    def _checked_length(self, response: requests.Response) -> int | None:
+        """Length of a good answer's body in bytes; None if it comes in chunks, which say themselves where they end.
+
+        Raises:
+            _AttemptError: the answer is an error or a web page, is too large, or could be cut off without anyone
+                noticing.
+        """
+        status = response.status_code
+        if status != HTTPStatus.OK:
+            problem = f"the server answered {status} {shown(response.reason or '', 60)}".rstrip()
+            raise _AttemptError(problem, passing=status in PASSING_STATUSES)
+        if "html" in response.headers.get("Content-Type", "").lower():
+            raise _AttemptError("the server sent a web page instead of the file")
+        if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
+            return None
+        length = response.headers.get("Content-Length", "")
+        if not re.fullmatch(r"[0-9]{1,18}", length):
+            raise _AttemptError("the server does not say how long the file is")
+        if int(length) > self.size:
+            raise _AttemptError(f"the file has {length} bytes, more than {self.size}")
+        return int(length)
+
+    def _explained(self, error: requests.RequestException) -> _AttemptError:
+        """What went wrong on the way; the exception's own text is left out, as it recites proxies and redirects."""
+        if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
+            return _AttemptError(f"{self.host} stopped answering", passing=True)
+        if isinstance(error, requests.exceptions.ChunkedEncodingError):
+            return _AttemptError(f"{self.host} broke off the connection", passing=True)
+        if isinstance(error, requests.ConnectionError):
+            return _AttemptError(f"no connection to {self.host} ({type(error).__name__})", passing=True)
+        return _AttemptError(f"{self.host} cannot be used ({type(error).__name__})")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from openretina_cli.checks import neuron_list, positive, range_pairs
-from openretina_cli.models.directory import Presentation, load_ensemble
+from openretina_cli.checks import neuron_list
+from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
+from openretina_cli.models.facts import Presentation
 from openretina_cli.models.twin import EnsembleModel
-from openretina_cli.web_address import check_web_address
-
-PACKAGE = Path(__file__).resolve().parent.parent
+from openretina_cli.store.package import PACKAGE
 
 
 def ensemble(
@@ -49,26 +49,16 @@ def ensemble(
         DownloadError: a file could not be downloaded.
         SettingError: a value is out of range.
     """
-    if url is not None:
-        check_web_address(url, "model.url")
-    positive("frame_rate", frame_rate)
-    positive("pixel_size", pixel_size)
     if members is not None:
         neuron_list("members", members)
+    stated = Presentation(name, channels, frame_rate, pixel_size, stimulus_range, note=note)
     if path is not None:
-        directory, source = Path(path).expanduser(), ""
-        name = directory.resolve().name
+        directory = Path(path).expanduser()
+        stated = replace(stated, name=directory.resolve().name)
     elif url is not None:
-        directory, source = fetch(RemoteCheckpoint.ensemble(name, url, seeds or ()), report=report), url
+        directory = fetch(RemoteCheckpoint.ensemble(name, url, seeds or ()), report=report)
+        stated = replace(stated, source=url)
     else:
-        directory, source = PACKAGE / name, f"{PACKAGE.name}/{name}"
-    presentation = Presentation(
-        name=name,
-        channels=None if channels is None else tuple(channels),
-        frame_rate=frame_rate,
-        pixel_size=pixel_size,
-        stimulus_range=range_pairs("stimulus_range", stimulus_range),
-        source=source,
-        note=note,
-    )
-    return load_ensemble(directory, members=members, center_readouts=center_readouts, presentation=presentation)
+        directory = PACKAGE / name
+        stated = replace(stated, source=f"{PACKAGE.name}/{name}")
+    return load_ensemble(directory, members=members, center_readouts=center_readouts, presentation=stated)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -23,10 +21,10 @@ ALONE = (
 )
 
 
-def trial_stimuli(shape: tuple[int, ...], device: torch.device, seed: int = 0) -> tuple[Tensor, Tensor]:
+def trial_stimuli(retina: ModuleRetina, frames: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Two stimuli `(1, channel, time, height, width)` that differ in mean and variance, the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    first, other = torch.randn((2, 1, *shape), generator=generator)
+    shape = (2, 1, len(retina.facts.channels), frames, retina.facts.height, retina.facts.width)
+    first, other = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return first.to(device), (2 * other + 1).to(device)
 
 
@@ -37,14 +35,15 @@ class Examination:
         retina: the module; what it needs to be a function is switched on in it.
         session: the session that is passed; None passes none.
         kept: the module's state before its first call.
-        stimuli: two stimuli `(1, channel, time, height, width)`.
+        frames: stimulus frames.
+        device: where the module is.
     """
 
     def __init__(
-        self, retina: ModuleRetina, session: str | None, kept: ModuleState, stimuli: tuple[Tensor, Tensor]
+        self, retina: ModuleRetina, session: str | None, kept: ModuleState, frames: int, device: torch.device
     ) -> None:
         self._retina, self._session, self._kept = retina, session, kept
-        self._first, self._other = stimuli
+        self._first, self._other = trial_stimuli(retina, frames, device)
 
     @torch.no_grad()
     def make_it_a_function(self) -> Tensor | None:
@@ -74,13 +73,21 @@ class Examination:
             retina.warn(ALONE)
         return pair
 
-    def ask(self, stimulus: Tensor) -> Tensor:
-        """Answer to stimuli that stay as they are, copied, since a module may use its result's memory again."""
-        return self._retina.answer(stimulus.clone(), self._session).clone()
+    def _ask(self, stimulus: Tensor) -> Tensor | None:
+        """Answer to stimuli that stay as they are, copied, since a module may use its result's memory again.
 
-    def same(self, one: Tensor, two: Tensor) -> bool:
+        None where the module raises: a state of an earlier call may not fit, nor two stimuli, nor the memory.
+        """
+        try:
+            return self._retina.answer(stimulus.clone(), self._session).clone()
+        except ModelError:
+            raise
+        except Exception:
+            return None
+
+    def _same(self, one: Tensor | None, two: Tensor | None) -> bool:
         """Whether two answers agree but for rounding; NaN agrees with NaN."""
-        if one.shape != two.shape:
+        if one is None or two is None or one.shape != two.shape:
             return False
         finite = one[one.isfinite()].abs()
         largest = float(finite.max()) if len(finite) else 0.0
@@ -94,22 +101,16 @@ class Examination:
 
     def _repeats(self) -> bool:
         """Whether answers depend on no earlier call: the same again, and the same after the state was put back."""
-        try:
-            first, other, again = self.ask(self._first), self.ask(self._other), self.ask(self._first)
-            self._kept.restore()
-            fresh = self.ask(self._other)
-        except ModelError:
-            raise
-        except Exception:  # a state of an earlier call may not fit the next one
-            return False
-        return self.same(first, again) and self.same(other, fresh)
+        first, other, again = self._ask(self._first), self._ask(self._other), self._ask(self._first)
+        self._kept.restore()
+        return self._same(first, again) and self._same(other, self._ask(self._other))
 
     def _refusal(self) -> ModelError:
-        def draw() -> Tensor:
+        drawn = []
+        for _ in range(2):
             with seeded(self._first.device):
-                return self.ask(self._first)
-
-        if self.same(draw(), draw()):
+                drawn.append(self._ask(self._first))
+        if self._same(*drawn):
             return ModelError(
                 "the module draws random numbers, so that it answers the same stimulus differently each time",
                 expected="a function of the stimulus, such as F.dropout(x, p, self.training)",
@@ -122,33 +123,11 @@ class Examination:
 
     def _pair(self) -> Tensor | None:
         """The answer to a batch of two, where its rows are those of each stimulus alone."""
-        try:
-            pair = self.ask(torch.cat([self._first, self._other]))
-        except ModelError:
-            raise
-        except Exception:  # whatever a user's module raises, or too little memory
+        pair = self._ask(torch.cat([self._first, self._other]))
+        rows = [row for row in (self._ask(self._first), self._ask(self._other)) if row is not None]
+        if pair is None or len(rows) < 2:
             return None
-        rows = [self.ask(self._first), self.ask(self._other)]
-        if pair.dim() != rows[0].dim():
-            return pair  # which says that the shapes do not fit
-        axes = [axis for axis in range(pair.dim()) if 2 * rows[0].shape[axis] == pair.shape[axis]]
-        if len(axes) != 1:
-            return pair  # as above
-        return pair if self.same(torch.cat(rows, axes[0]), pair) else None
-
-
-def shape_asker(
-    retina: ModuleRetina, session: str | None, device: torch.device
-) -> Callable[[int], tuple[int, ...] | None]:
-    """Asks a module for the shape of its answer to a stimulus of another length; None where it raises."""
-    facts = retina.facts
-
-    @torch.no_grad()
-    def ask(frames: int) -> tuple[int, ...] | None:
-        stimulus, _ = trial_stimuli((len(facts.channels), frames, facts.height, facts.width), device)
-        try:
-            return tuple(retina.answer(stimulus, session).shape)
-        except Exception:  # whatever a user's module raises for a length that it does not take
-            return None
-
-    return ask
+        axes = [axis for axis, (one, two) in enumerate(zip(rows[0].shape, pair.shape, strict=False)) if 2 * one == two]
+        if pair.dim() != rows[0].dim() or len(axes) != 1:
+            return pair  # the reader of axes says that its shape does not fit
+        return pair if self._same(torch.cat(rows, axes[0]), pair) else None

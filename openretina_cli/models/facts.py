@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from openretina_cli.checks import positive, range_pairs, require
 from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.text import is_text
 
@@ -97,3 +99,63 @@ class ModelFacts:
         """
         if broken := [session for session in self.sessions if not is_text(session)]:
             raise ModelError(f"the session {broken[0]} of {self.name} has no name in Unicode")
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """Facts that checkpoints may leave out, as a model's YAML states them.
+
+    Attributes:
+        name: what the model is called.
+        channels: colour channel names; None names them by number.
+        frame_rate: Hz.
+        pixel_size: um per pixel edge.
+        stimulus_range: lowest and highest value per channel, z-scored.
+        source: path or URL shown to users; empty for the folder or file itself.
+        min_quality: see `ModelFacts`, as the note.
+        note: a sentence every user must see.
+
+    Raises:
+        SettingError: a value is out of range.
+    """
+
+    name: str = "ensemble"
+    channels: Sequence[str] | None = None
+    frame_rate: float | None = None
+    pixel_size: float | None = None
+    stimulus_range: Any = None
+    source: str = ""
+    min_quality: float | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        positive("frame_rate", self.frame_rate)
+        positive("pixel_size", self.pixel_size)
+        sound = self.min_quality is None or -1 <= self.min_quality <= 1
+        require(sound, "min_quality", self.min_quality, "a correlation from -1 to 1")
+        object.__setattr__(self, "stimulus_range", range_pairs("stimulus_range", self.stimulus_range))
+
+    def channel_names(self, count: int) -> tuple[str, ...]:
+        """The stated channel names, or made-up ones.
+
+        Raises:
+            ModelError: another number of names was stated than the model has channels.
+        """
+        if self.channels is None:
+            return tuple(f"channel {index}" for index in range(count)) if count > 1 else ("grey",)
+        if len(self.channels) != count:
+            raise ModelError(
+                f"model.channels names {len(self.channels)} channels, the model has {count}",
+                repair="model.channels=[" + ",".join(f"c{i}" for i in range(count)) + "]",
+            )
+        return tuple(self.channels)
+
+    def facts(self, channels: int, **found: Any) -> ModelFacts:
+        """The facts of a model with so many channels: what is stated, beside what was found.
+
+        Raises:
+            ModelError: another number of channel names was stated.
+        """
+        stated = {name: getattr(self, name) for name in ("name", "frame_rate", "pixel_size", "stimulus_range")}
+        stated |= {name: getattr(self, name) for name in ("source", "min_quality", "note")}
+        return ModelFacts(**{**stated, "channels": self.channel_names(channels), **found})

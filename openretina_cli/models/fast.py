@@ -6,51 +6,67 @@ masks), all members run as one, frames that cannot reach the window are left out
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from openretina_cli.errors import ModelError, SettingError
+from openretina_cli.models.architecture import NONLINEARITIES
+from openretina_cli.models.convolution import SeparableConvolution, temporal_basis
 from openretina_cli.models.fast_first import FirstLayer
+from openretina_cli.models.fast_form import CannotFoldError, FastForm, Window
 from openretina_cli.models.fast_hidden import HiddenLayer
 from openretina_cli.models.fast_layers import FoldedLayer, Readout
-from openretina_cli.models.folding import CannotFoldError, Folded, fold
-from openretina_cli.models.twin import Retina, the_session
+from openretina_cli.models.readout import GaussianReadout
+from openretina_cli.models.twin import ChannelBias, Core, Layer, Twin
 
-logger = logging.getLogger(__name__)
-
-Window = tuple[int, int]
+M = TypeVar("M", bound=nn.Module)
 
 
-class FastRetina(nn.Module):
-    """The responses of some neurons in one window, for inference; see `fast_form`.
+def _known(module: object, kind: type[M], what: str) -> M:
+    """The module, if it is of exactly that class; subclasses may compute something else.
 
-    Args:
-        layers: from stimulus frames to features.
-        readout: from features to responses.
-        frames: stimulus frames.
-        seen: those of them that the layers take.
+    Raises:
+        CannotFoldError: it is of another class.
     """
+    if type(module) is not kind:
+        raise CannotFoldError(f"{type(module).__name__} is no {what}")
+    return module
 
-    def __init__(self, layers: nn.Sequential, readout: Readout, frames: int, seen: slice) -> None:
-        super().__init__()
-        self.layers = layers
-        self.readout = readout
-        self.frames = frames
-        self.seen = seen
 
-    def forward(self, stimulus: Tensor) -> Tensor:
-        """Map stimuli `(batch, channel, time, height, width)` to responses `(batch, window, neuron)`.
+def _fold_norm(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """Gain and offset `(channel,)` that a frozen batch norm amounts to."""
+    norm = _known(module, nn.BatchNorm3d, "batch norm")
+    if norm.training or norm.affine or norm.running_mean is None or norm.running_var is None:
+        raise CannotFoldError(f"{norm} is no frozen batch norm without weights")
+    gain = torch.rsqrt(norm.running_var + norm.eps)
+    return gain, -norm.running_mean * gain
 
-        Raises:
-            ModelError: the stimulus has another number of frames than the fast form was made for.
-        """
-        if stimulus.shape[2] != self.frames:
-            raise ModelError(f"the stimulus has {stimulus.shape[2]} frames", expected=f"{self.frames}")
-        responses: Tensor = self.readout(self.layers(stimulus[:, :, self.seen]))
-        return responses
+
+def _fold_layer(layer: nn.Module, session: str) -> FoldedLayer:
+    first, norm, *biases, nonlinearity = _known(layer, Layer, "published layer").children()
+    convolution = _known(first, SeparableConvolution, "published convolution")
+    if type(nonlinearity) not in NONLINEARITIES.values():
+        raise CannotFoldError(f"{type(nonlinearity).__name__} is no published nonlinearity")
+    gain, offset = _fold_norm(norm)
+    for bias in biases:
+        offset = offset + _known(bias, ChannelBias, "bias").bias.flatten()
+    sines, cosines = temporal_basis(convolution.get_parameter(f"log_speed_{session}"), convolution.length)
+    # the sine of frequency zero is nothing, and is left out
+    weights = torch.cat([convolution.sin_weights[..., 1:], convolution.cos_weights], dim=-1) * gain[:, None, None]
+    basis = torch.cat([sines[1:], cosines])
+    return FoldedLayer(convolution.weight_spatial[:, :, 0], weights, basis, offset, convolution.padding, nonlinearity)
+
+
+def _fold_readout(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """Masks `(pixel, neuron)`, feature weights `(channel, neuron)` and bias `(neuron,)`."""
+    readout = _known(module, GaussianReadout, "Gaussian readout")
+    features = readout.features[0, :, 0]
+    if readout.scale is not None:
+        features = features * readout.scale
+    return readout.masks().flatten(1).T, features, readout.bias.detach()
 
 
 def layers_of(folded: Sequence[FoldedLayer], frames: int, field: tuple[int, int]) -> nn.Sequential:
@@ -64,76 +80,40 @@ def layers_of(folded: Sequence[FoldedLayer], frames: int, field: tuple[int, int]
     return layers
 
 
-class FastForms:
-    """The fast forms of one model; what they share is made once.
+class FoldedEnsemble:
+    """Folds twins, and makes fast forms of what is found; what fast forms share is made once.
 
     Args:
-        retina: the model, frozen; fast forms are made on its device and in its precision, and do not hear of later
-            changes.
-    """
-
-    def __init__(self, retina: Retina) -> None:
-        self.retina = retina
-        self._folded: dict[str, Folded | None] = {}
-        self._layers: dict[tuple[str, int], nn.Sequential] = {}
-
-    @torch.no_grad()
-    def form(self, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None) -> nn.Module | None:
-        """The fast form for a session, window and set of neurons; see `fast_form`.
-
-        Raises:
-            ModelError: the model has no such session.
-            SettingError: the window is empty, or outside the response.
-        """
-        facts = self.retina.facts
-        session = the_session(facts.sessions, session)
-        length = facts.response_frames(frames)
-        start, stop = window or (0, length)
-        if not 0 <= start < stop <= length:
-            response = f"the response, which has {max(length, 0)} frames"
-            raise SettingError(f"the window [{start}, {stop}) is outside {response}")
-        if (folded := self._fold(session)) is None:
-            return None
-        seen = slice(start, stop + folded.lag)
-        readout = folded.readout if neurons is None else folded.readout.of(neurons)
-        return FastRetina(self._made(session, folded, seen.stop - seen.start), readout, frames, seen)
-
-    def _fold(self, session: str) -> Folded | None:
-        if session not in self._folded:
-            try:
-                self._folded[session] = fold(self.retina, session)
-            except CannotFoldError as reason:
-                logger.info("No fast form: %s. The plain form is used.", reason)
-                self._folded[session] = None
-        return self._folded[session]
-
-    def _made(self, session: str, folded: Folded, frames: int) -> nn.Sequential:
-        if (session, frames) not in self._layers:
-            field = (self.retina.facts.height, self.retina.facts.width)
-            self._layers[session, frames] = layers_of(folded.layers, frames, field)
-        return self._layers[session, frames]
-
-
-def fast_form(
-    retina: Retina, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None
-) -> nn.Module | None:
-    """Make a module that answers as `retina(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
-
-    It agrees to float32 rounding, in the response and in its gradient with respect to the stimulus; the gradient is
-    exactly zero in frames that do not reach the window. Later changes of the retina do not reach it.
-
-    Args:
-        retina: the model, frozen; the fast form is made on its device and in its precision.
-        session: the session.
-        neurons: the neurons asked for, in that order; None means all of the session.
-        frames: stimulus frames.
-        window: the response frames `[start, stop)` asked for; None means all.
-
-    Returns:
-        The fast form, or None for a model whose modules it does not know; the log says which.
+        members: the twins, frozen; fast forms are made on their device and in their precision, and later changes of
+            the twins do not reach them.
+        field: rows and columns of the stimulus.
 
     Raises:
-        ModelError: the model has no such session.
-        SettingError: the window is empty, or outside the response.
+        CannotFoldError: a member is no published network.
     """
-    return FastForms(retina).form(session, neurons, frames, window)
+
+    def __init__(self, members: Sequence[nn.Module], field: tuple[int, int]) -> None:
+        self.twins = [_known(member, Twin, "published network") for member in members]
+        self.cores = [_known(twin.core, Core, "published core") for twin in self.twins]
+        self.field = field
+        self._of_session = cache(self._fold)
+        self._made = cache(self._make)
+
+    @torch.no_grad()
+    def form(self, session: str, neurons: Sequence[int], frames: int, window: Window) -> FastForm:
+        """Make a fast form; see `Retina.fast_form`."""
+        layers, readout = self._of_session(session)
+        seen = slice(window[0], window[1] + sum(layer.lag for layer in layers))
+        return FastForm(self._made(session, seen.stop - seen.start), readout.of(neurons), frames, seen)
+
+    def _fold(self, session: str) -> tuple[list[FoldedLayer], Readout]:
+        """The layers of all members, and the readout of all neurons."""
+        cores = [[_fold_layer(layer, session) for layer in [*core.features][: core.depth]] for core in self.cores]
+        if any([layer.shape for layer in core] != [layer.shape for layer in cores[0]] for core in cores):
+            raise CannotFoldError("its members differ in architecture")
+        readouts = zip(*(_fold_readout(twin.readout[session]) for twin in self.twins), strict=True)
+        layers = [FoldedLayer.of_members(layers) for layers in zip(*cores, strict=True)]
+        return layers, Readout(*map(torch.stack, readouts))
+
+    def _make(self, session: str, frames: int) -> nn.Sequential:
+        return layers_of(self._of_session(session)[0], frames, self.field)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from openretina_cli.errors import ModelError
 
+T = TypeVar("T")
+
+LAYOUT = ("config_{}.yaml", "data_info_{}.pkl", "state_dict_{}.pth.tar")
+"""Names of the three files of a member; the blank is its seed, which is written with five digits."""
 CONFIG_NAME = re.compile(r"config_(\d+)\.yaml")
 
 
-@dataclass(frozen=True)
-class MemberFiles:
+class MemberFiles(NamedTuple):
     """The three files of one member."""
 
     config: Path
@@ -23,16 +26,20 @@ class MemberFiles:
     @classmethod
     def of_seed(cls, directory: Path, seed: str) -> MemberFiles:
         """The files of the member whose seed is spelt `seed` in their names."""
-        return cls(
-            directory / f"config_{seed}.yaml",
-            directory / f"data_info_{seed}.pkl",
-            directory / f"state_dict_{seed}.pth.tar",
-        )
+        return cls(*(directory / name.format(seed) for name in LAYOUT))
 
-    @property
-    def all(self) -> tuple[Path, Path, Path]:
-        """The files, in a fixed order."""
-        return self.config, self.data_info, self.state_dict
+
+def chosen_members(found: Sequence[T], members: Sequence[int] | None) -> list[T]:
+    """The members at some positions, in that order; None means all.
+
+    Raises:
+        ModelError: a position is out of range.
+    """
+    chosen = range(len(found)) if members is None else members
+    for index in chosen:
+        if not 0 <= index < len(found):
+            raise ModelError(f"model.members={list(chosen)} names member {index}", expected=f"0 to {len(found) - 1}")
+    return [found[index] for index in chosen]
 
 
 def member_files(directory: Path, members: Sequence[int] | None = None) -> list[MemberFiles]:
@@ -50,12 +57,8 @@ def member_files(directory: Path, members: Sequence[int] | None = None) -> list[
     seeds = sorted((m[1] for path in directory.iterdir() if (m := CONFIG_NAME.fullmatch(path.name))), key=int)
     if not seeds:
         raise ModelError(f"{directory} holds no checkpoint", expected="files such as config_00000.yaml")
-    chosen = range(len(seeds)) if members is None else members
-    for index in chosen:
-        if not 0 <= index < len(seeds):
-            raise ModelError(f"model.members={list(chosen)} names member {index}", expected=f"0 to {len(seeds) - 1}")
-    found = [MemberFiles.of_seed(directory, seeds[index]) for index in chosen]
-    for path in (path for files in found for path in files.all):
+    found = [MemberFiles.of_seed(directory, seed) for seed in chosen_members(seeds, members)]
+    for path in (path for files in found for path in files):
         if not path.is_file():
             raise ModelError(f"{directory} is incomplete: {path.name} is missing")
     return found

@@ -14,8 +14,8 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.arguments import CallForm, Signature
 from openretina_cli.models.axes import Reading
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.retina import Retina, the_session
 from openretina_cli.models.state import ModuleState
-from openretina_cli.models.twin import Retina, the_session
 
 MOST_OUTPUTS = 10
 """Outputs that an error lists at most."""
@@ -101,8 +101,7 @@ class ModuleRetina(Retina):
         clones: whether it is given a clone, because it changes its input in place.
         alone: whether it is given one stimulus at a time, because rows of a batch depend on each other.
         fresh: the state it is given before each call, because it carries one from call to call.
-        examined: sessions for which it is known to be a function of each stimulus alone.
-        examiner: finds that out for a session; see `wrap.Wrapping.examine`.
+        examiner: makes it a function of each stimulus alone for a session, once; see `wrap.Wrapping.examine`.
     """
 
     def __init__(
@@ -119,8 +118,7 @@ class ModuleRetina(Retina):
         self.clones = False
         self.alone = False
         self.fresh: ModuleState | None = None
-        self.examined: set[str] = set()
-        self.examiner: Callable[[str], object] | None = None
+        self.examiner: Callable[[str], Tensor | None] | None = None
         self.freeze()
 
     def answer(self, stimulus: Tensor, session: str | None) -> Tensor:
@@ -146,9 +144,8 @@ class ModuleRetina(Retina):
         Raises:
             ModelError: it cannot be made one.
         """
-        if session not in self.examined and self.examiner is not None:
+        if self.examiner is not None:
             self.examiner(session)
-            self.examined.add(session)
 
     def named(self, data_key: str | None) -> str | None:
         """The session to pass to the module; None passes none."""

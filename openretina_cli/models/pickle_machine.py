@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickletools
 from collections.abc import Callable, Sized
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -74,40 +74,8 @@ class StandIn:
         raise NotImplementedError
 
 
-class Inert(StandIn):
-    """An object of a class that is not known here: its class's name and what the pickle says of the object.
-
-    Attributes:
-        name: `module.Class`.
-        arguments: what the class would have been called with.
-        state: what the object's state would have been set to; usually a dict of attributes.
-        items: pairs or elements that the object would have been filled with.
-    """
-
-    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
-        self.name = name
-        self.arguments = arguments
-        self.state: Any = None
-        self.items: list[Any] = []
-
-    def set_state(self, state: Any) -> None:
-        """Record the state."""
-        self.state = state
-
-    def add(self, items: list[Any]) -> None:
-        """Record the elements or pairs."""
-        self.items += items
-
-    def finished(self, unfold: Unfolding, depth: int) -> tuple[Any, int, int]:
-        """The same record, with plain data inside."""
-        data, size, height = unfold([self.arguments, self.state, self.items], depth)
-        made = Inert(self.name, data[0])
-        made.state, made.items = data[1:]
-        return made, size, height
-
-
 class Skipped(StandIn):
-    """An object that nobody needs, such as a loss or the state of an optimizer: only its class's name is kept.
+    """An object of a class that is not known here, such as a loss: only the name of its class is kept.
 
     Args:
         name: `module.Class`.
@@ -138,9 +106,9 @@ class InertClass:
     def __init__(self, module: str, name: str) -> None:
         self.name = f"{module}.{name}"
 
-    def __call__(self, *arguments: Any) -> Inert:
+    def __call__(self, *arguments: Any) -> Any:
         """A record of an object of the class."""
-        return Inert(self.name, arguments)
+        return Skipped(self.name)
 
 
 def checked_key(key: Any) -> Any:
@@ -186,79 +154,71 @@ class Machine:
                 raise ValueError(f"more than {MAX_OPERATIONS} operations")
             if opcode.name in _CONSTANTS:
                 self._stack.append(argument)
-            elif opcode.name in self._ACTIONS:
-                self._ACTIONS[opcode.name](self, argument)
             elif opcode.name not in ("PROTO", "FRAME", "STOP"):
-                raise ValueError(f"opcode {opcode.name}")
+                self._arrange(opcode.name, argument)
         if self._below:
             raise ValueError("an open mark at its end")
         return self._stack.pop()
 
-    # --- stack and memo
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
 
     def _since_mark(self) -> list[Any]:
-        items = self._stack
-        self._stack = self._below.pop()
+        items, self._stack = self._stack, self._below.pop()
         return items
 
-    def _mark(self, _: Any) -> None:
-        self._below.append(self._stack)
-        self._stack = []
+    def _arrange(self, opcode: str, argument: Any) -> None:
+        """Interpret an opcode of the stack and the memo, or pass it on."""
+        match opcode:
+            case "MARK":
+                self._below.append(self._stack)
+                self._stack = []
+            case "POP" if self._stack:
+                self._stack.pop()
+            case "POP" | "POP_MARK":
+                self._since_mark()
+            case "DUP":
+                self._push(self._stack[-1])
+            case "GET" | "BINGET" | "LONG_BINGET":
+                self._push(self._memo[int(argument)])
+            case "PUT" | "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                self._memo[len(self._memo) if argument is None else int(argument)] = self._stack[-1]
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                self._push({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
+            case _:
+                self._contain(opcode, argument)
 
-    def _pop(self, _: Any) -> None:
-        if self._stack:
-            self._stack.pop()
-        else:
-            self._since_mark()
-
-    def _pop_mark(self, _: Any) -> None:
-        self._since_mark()
-
-    def _dup(self, _: Any) -> None:
-        self._stack.append(self._stack[-1])
-
-    def _get(self, index: Any) -> None:
-        self._stack.append(self._memo[int(index)])
-
-    def _put(self, index: Any) -> None:
-        self._memo[len(self._memo) if index is None else int(index)] = self._stack[-1]
-
-    # --- containers
-
-    def _tuple(self, _: Any) -> None:
-        items = self._since_mark()
-        self._stack.append(tuple(items))
-
-    def _last(self, count: int) -> None:
-        if len(self._stack) < count:
-            raise IndexError("too few objects for a tuple")
-        self._stack[-count:] = [tuple(self._stack[-count:])]
-
-    def _list(self, _: Any) -> None:
-        items = self._since_mark()
-        self._stack.append(items)
-
-    def _dict(self, _: Any) -> None:
-        items = self._since_mark()
-        self._stack.append({})
-        self._set(items)
-
-    def _frozenset(self, _: Any) -> None:
-        items = self._since_mark()
-        self._stack.append(frozenset(map(checked_key, items)))
-
-    def _append(self, _: Any) -> None:
-        self._extend([self._stack.pop()])
-
-    def _appends(self, _: Any) -> None:
-        self._extend(self._since_mark())
-
-    def _setitem(self, _: Any) -> None:
-        value, key = self._stack.pop(), self._stack.pop()
-        self._set([key, value])
-
-    def _setitems(self, _: Any) -> None:
-        self._set(self._since_mark())
+    def _contain(self, opcode: str, argument: Any) -> None:
+        """Interpret an opcode that makes or fills a container, or pass it on."""
+        match opcode:
+            case "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT" | "EMPTY_SET":
+                self._push({"TUPLE": tuple, "LIST": list, "DICT": dict, "SET": set}[opcode[6:]]())
+            case "TUPLE":
+                self._push(tuple(self._since_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(opcode[-1])
+                if len(self._stack) < count:
+                    raise IndexError("too few objects for a tuple")
+                self._stack[-count:] = [tuple(self._stack[-count:])]
+            case "LIST":
+                self._push(self._since_mark())
+            case "DICT":
+                items = self._since_mark()
+                self._push({})
+                self._set(items)
+            case "FROZENSET":
+                self._push(frozenset(map(checked_key, self._since_mark())))
+            case "APPEND":
+                self._extend([self._stack.pop()])
+            case "APPENDS" | "ADDITEMS":
+                self._extend(self._since_mark())
+            case "SETITEM":
+                value, key = self._stack.pop(), self._stack.pop()
+                self._set([key, value])
+            case "SETITEMS":
+                self._set(self._since_mark())
+            case _:
+                self._make(opcode, argument)
 
     def _extend(self, items: list[Any]) -> None:
         target = self._stack[-1]
@@ -280,84 +240,52 @@ class Machine:
         else:
             raise ValueError(f"items for a {type(target).__name__}")
 
-    # --- objects
+    def _make(self, opcode: str, argument: Any) -> None:
+        """Interpret an opcode that looks up, makes or fills an object.
 
-    def _global(self, argument: Any) -> None:
-        self._stack.append(self._find(*argument.split(" ", 1)))
-
-    def _stack_global(self, _: Any) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        if not (isinstance(name, str) and isinstance(module, str)):
-            raise ValueError("a global whose name is no text")
-        self._stack.append(self._find(module, name))
+        Raises:
+            ValueError: there is no such opcode.
+        """
+        match opcode:
+            case "GLOBAL":
+                self._push(self._find(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                name, module = self._stack.pop(), self._stack.pop()
+                if not (isinstance(name, str) and isinstance(module, str)):
+                    raise ValueError("a global whose name is no text")
+                self._push(self._find(module, name))
+            case "REDUCE" | "NEWOBJ":
+                arguments, make = self._stack.pop(), self._stack.pop()
+                self._call(make, arguments)
+            case "NEWOBJ_EX":
+                if self._stack.pop() != {}:
+                    raise ValueError("a call with arguments by name")
+                self._make("NEWOBJ", None)
+            case "OBJ":
+                make, *arguments = self._since_mark()
+                self._call(make, tuple(arguments))
+            case "INST":
+                arguments = self._since_mark()
+                self._call(self._find(*argument.split(" ", 1)), tuple(arguments))
+            case "BUILD":
+                state = self._stack.pop()
+                self._build(self._stack[-1], state)
+            case "PERSID" | "BINPERSID":
+                self._push(self._refer(self._stack.pop() if opcode == "BINPERSID" else argument))
+            case _:
+                raise ValueError(f"opcode {opcode}")
 
     def _call(self, make: Any, arguments: Any) -> None:
         if not callable(make) or not isinstance(arguments, tuple):
             raise ValueError(f"a call of a {type(make).__name__}")
         self._budget.spend(sum(len(argument) for argument in arguments if isinstance(argument, Sized)))
-        self._stack.append(make(*arguments))
+        self._push(make(*arguments))
 
-    def _reduce(self, _: Any) -> None:
-        arguments, make = self._stack.pop(), self._stack.pop()
-        self._call(make, arguments)
-
-    def _newobj_ex(self, _: Any) -> None:
-        if self._stack.pop() != {}:
-            raise ValueError("a call with arguments by name")
-        self._reduce(_)
-
-    def _obj(self, _: Any) -> None:
-        make, *arguments = self._since_mark()
-        self._call(make, tuple(arguments))
-
-    def _inst(self, argument: Any) -> None:
-        arguments = self._since_mark()
-        self._call(self._find(*argument.split(" ", 1)), tuple(arguments))
-
-    def _build(self, _: Any) -> None:
-        state, target = self._stack.pop(), self._stack[-1]
+    def _build(self, target: Any, state: Any) -> None:
         if isinstance(target, StandIn):
             target.set_state(state)
         elif not isinstance(target, dict):  # attributes of an OrderedDict, such as torch's versions, are left out
             raise ValueError(f"attributes of a {type(target).__name__}")
-
-    def _persid(self, argument: Any) -> None:
-        self._stack.append(self._refer(self._stack.pop() if argument is None else argument))
-
-    _ACTIONS: ClassVar[dict[str, Callable[[Machine, Any], None]]] = {
-        "MARK": _mark,
-        "POP": _pop,
-        "POP_MARK": _pop_mark,
-        "DUP": _dup,
-        **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
-        **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _put),
-        "NONE": lambda self, _: self._stack.append(None),
-        "NEWTRUE": lambda self, _: self._stack.append(True),
-        "NEWFALSE": lambda self, _: self._stack.append(False),
-        "EMPTY_TUPLE": lambda self, _: self._stack.append(()),
-        "EMPTY_LIST": lambda self, _: self._stack.append([]),
-        "EMPTY_DICT": lambda self, _: self._stack.append({}),
-        "EMPTY_SET": lambda self, _: self._stack.append(set()),
-        "TUPLE": _tuple,
-        "TUPLE1": lambda self, _: self._last(1),
-        "TUPLE2": lambda self, _: self._last(2),
-        "TUPLE3": lambda self, _: self._last(3),
-        "LIST": _list,
-        "DICT": _dict,
-        "FROZENSET": _frozenset,
-        "APPEND": _append,
-        **dict.fromkeys(("APPENDS", "ADDITEMS"), _appends),
-        "SETITEM": _setitem,
-        "SETITEMS": _setitems,
-        "GLOBAL": _global,
-        "STACK_GLOBAL": _stack_global,
-        **dict.fromkeys(("REDUCE", "NEWOBJ"), _reduce),
-        "NEWOBJ_EX": _newobj_ex,
-        "OBJ": _obj,
-        "INST": _inst,
-        "BUILD": _build,
-        **dict.fromkeys(("PERSID", "BINPERSID"), _persid),
-    }
 
 
 _CONSTANTS = frozenset(

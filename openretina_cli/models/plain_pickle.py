@@ -89,6 +89,9 @@ class _Array(StandIn):
 
     shape: Any = None
 
+    def __init__(self, *_: object) -> None:
+        """Take what `_reconstruct` is called with, a class and an empty shape, which the state overrides."""
+
     def set_state(self, state: Any) -> None:
         self.shape, self.dtype, self.fortran_order, self.data = state[-4:]
 
@@ -110,18 +113,10 @@ class _Array(StandIn):
         return elements.reshape(self.shape, order="F" if self.fortran_order else "C"), size, height
 
 
-def _array(shape: Any, dtype: Any, fortran_order: bool, data: Any) -> _Array:
-    array = _Array()
-    array.set_state((shape, dtype, fortran_order, data))
-    return array
-
-
-def _empty_array(subtype: object, shape: object, code: object) -> _Array:
-    return _Array()
-
-
 def _array_from_buffer(data: Any, dtype: Any, shape: Any, order: str) -> _Array:
-    return _array(shape, dtype, order == "F", data)
+    array = _Array()
+    array.set_state((shape, dtype, order == "F", data))
+    return array
 
 
 def _numpy_scalar(dtype: _Dtype, data: bytes) -> Any:
@@ -181,7 +176,7 @@ PLAIN_GLOBALS: Globals = {
     ("__builtin__", "bytes"): _empty_bytes,
     **{(module, "set"): _set for module in ("builtins", "__builtin__")},
     **{(module, "frozenset"): _frozenset for module in ("builtins", "__builtin__")},
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _numpy_scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _array_from_buffer for core in ("core", "_core")},
 }

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from openretina_cli.errors import ModelError
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.retina import Retina
 from openretina_cli.models.seeding import seeded
-from openretina_cli.models.twin import Retina
 
 PROBE_SEED = 0
 """Any seed does; a fixed one makes a refusal repeatable."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from openretina_cli.models.architecture import Architecture
 from openretina_cli.models.convolution import noise
 
 MASK_LIMIT = 20.0
@@ -28,38 +29,24 @@ class GaussianReadout(nn.Module):
     """Softplus of a weighted sum of features, pooled through a Gaussian mask of unit sum.
 
     Args:
-        channels: channels of the core's output.
+        architecture: channels of the core's output, scales of the stored masks, whether neurons have a gain of their
+            own, and whether feature weights are kept at or above zero.
         height: rows of the core's output.
         width: columns of the core's output.
         neurons: number of neurons.
-        mean_scale: factor from the stored mask mean to grid coordinates.
-        variance_scale: factor from the stored log variance to the log variance used.
-        scale: whether neurons have a gain of their own.
-        positive: whether feature weights are kept at or above zero.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        height: int,
-        width: int,
-        neurons: int,
-        *,
-        mean_scale: float,
-        variance_scale: float,
-        scale: bool,
-        positive: bool,
-    ) -> None:
+    def __init__(self, architecture: Architecture, height: int, width: int, neurons: int) -> None:
         super().__init__()
-        self.mean_scale = mean_scale
-        self.variance_scale = variance_scale
-        self.positive = positive
+        self.mean_scale = architecture.gaussian_mean_scale
+        self.variance_scale = architecture.gaussian_var_scale
+        self.positive = architecture.readout_positive
         self.outdims = neurons
         self.mask_mean = nn.Parameter(torch.zeros(neurons, 2))
         self.mask_log_var = nn.Parameter(torch.zeros(neurons))
         self.grid = nn.Parameter(mask_grid(height, width, neurons), requires_grad=False)
-        self.features = nn.Parameter(noise(1, channels, 1, neurons))
-        self.scale = nn.Parameter(torch.ones(neurons)) if scale else None
+        self.features = nn.Parameter(noise(1, architecture.hidden_channels[architecture.stack], 1, neurons))
+        self.scale = nn.Parameter(torch.ones(neurons)) if architecture.readout_scale else None
         self.bias = nn.Parameter(torch.zeros(neurons))
 
     def masks(self) -> Tensor:

@@ -17,11 +17,15 @@ a file that is changed while it is read.
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openretina_cli.models.foreign_file import content_of, named, one_line_errors
+from openretina_cli.errors import ModelError
+from openretina_cli.models.foreign_file import content_of, named, one_line_errors, shown
+from openretina_cli.models.pickle_machine import Budget, InertClass, Machine
 from openretina_cli.models.plain_pickle import load_plain
 from openretina_cli.models.yaml_data import load_yaml
 
@@ -35,6 +39,8 @@ MAX_STATE_DICT_BYTES = 2**31
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """First object of a file of `torch.save` that is no zip archive."""
+
+DENSE = "a flat mapping to dense tensors"
 
 PathLike = str | os.PathLike[str]
 
@@ -71,6 +77,69 @@ def read_state_dict(path: PathLike) -> dict[str, torch.Tensor]:
         ModelError: the file cannot be read, is cut off, is not a flat mapping from names to dense tensors, or its
             tensors are larger than a few times the file.
     """
-    from openretina_cli.models.torch_file import read_dense_tensors
+    from openretina_cli.models.torch_file import read_torch_file
 
-    return read_dense_tensors(Path(path), MAX_STATE_DICT_BYTES)
+    path = Path(path)
+    return only_tensors(named(read_torch_file(path, MAX_STATE_DICT_BYTES), path), path)
+
+
+def only_tensors(weights: dict[str, Any], path: Path, expected: str = DENSE) -> dict[str, torch.Tensor]:
+    """The mapping, if all that it holds are tensors.
+
+    Raises:
+        ModelError: it holds something else.
+    """
+    import torch
+
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ModelError(f"{path}: {shown(str(name))} is a {type(value).__name__}, not a tensor", expected=expected)
+    return weights
+
+
+def largest_size(name: str) -> int:
+    """Bytes that a file of this name may have."""
+    if name.endswith(".yaml"):
+        return MAX_CONFIG_BYTES
+    return MAX_DATA_INFO_BYTES if name.endswith(".pkl") else MAX_STATE_DICT_BYTES
+
+
+def check_published(name: str, path: Path) -> None:
+    """Check that a file's content is of the kind that its name promises; unknown names promise nothing.
+
+    Args:
+        name: the published name, such as `config_00000.yaml`.
+        path: where the file is.
+
+    Raises:
+        ModelError: the file holds something else, or is damaged.
+    """
+    if name.endswith(".yaml"):
+        if not isinstance(read_config(path).get("model_config"), dict):
+            raise ModelError(f"{path} has no model_config")
+    elif name.endswith(".pkl"):
+        content = content_of(path, MAX_DATA_INFO_BYTES)
+        with one_line_errors(path, "data_info pickle"):
+            named(_inert(content), path)
+    elif name.endswith((".pth.tar", ".ckpt")):
+        with one_line_errors(path, "checkpoint"):
+            _check_weights(path)
+
+
+def _inert(content: bytes) -> object:
+    """The first pickle in the content; what it asks for stays a name."""
+    return Machine(InertClass, lambda _: None, Budget(len(content))).run(io.BytesIO(content))
+
+
+def _check_weights(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if _inert(file.read(2**10)) != LEGACY_MAGIC:
+                raise ModelError(f"{path} is no file of torch.save")
+        return
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if sum(record.file_size for record in records) > path.stat().st_size:
+            raise ModelError(f"{path} unpacks to more than its own size")
+        if archive.testzip() or not any(record.filename.endswith("/data.pkl") for record in records):
+            raise ModelError(f"{path} is damaged, or no file of torch.save")

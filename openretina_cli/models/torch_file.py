@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from openretina_cli.errors import ModelError, UnsafeFileError
-from openretina_cli.models.foreign_file import content_of, named, one_line_errors, shown
+from openretina_cli.models.foreign_file import content_of, one_line_errors, shown
 from openretina_cli.models.pickle_machine import Budget, Machine, StandIn, Unfolding
 from openretina_cli.models.plain_pickle import MAX_DIMENSIONS, Globals, finder, ordered_dict
 from openretina_cli.models.safe_files import LEGACY_MAGIC
@@ -61,24 +61,6 @@ def read_torch_file(
         return read(content, path, find, budget)
 
 
-def read_dense_tensors(path: Path, limit: int) -> dict[str, torch.Tensor]:
-    """Reads a flat mapping from names to tensors.
-
-    Raises:
-        UnsafeFileError: the file holds more than tensors in containers.
-        ModelError: the file cannot be read, or holds something else.
-    """
-    weights = named(read_torch_file(path, limit), path)
-    for name, value in weights.items():
-        if not isinstance(value, torch.Tensor):
-            problem = f"{shown(name)} is a {type(value).__name__}, not a tensor"
-            raise ModelError(f"{path}: {problem}", expected="a flat mapping to dense tensors")
-    return weights
-
-
-# --- tensors
-
-
 class _Storage(StandIn):
     """The memory of tensors: where its bytes are is known when the file has been read.
 
@@ -94,7 +76,11 @@ class _Storage(StandIn):
         self.length = length
         self.content = b""
         self.start = 0
-        self.size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes, as the pickle says."""
+        return self.length * (1 if self.dtype is None else self.dtype.itemsize)
 
     def place(self, content: bytes, start: int, size: int) -> None:
         """Say where in the file the bytes of the storage are.
@@ -102,33 +88,18 @@ class _Storage(StandIn):
         Raises:
             ValueError: the file holds another number of bytes than the pickle says.
         """
-        if size != self.length * (1 if self.dtype is None else self.dtype.itemsize) or start + size > len(content):
+        if size != self.size or start + size > len(content):
             raise ValueError(f"storage {self.key} does not hold what the pickle says")
-        self.content, self.start, self.size = content, start, size
-
-    def check(self, dtype: torch.dtype, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> None:
-        """Compare a tensor with the storage.
-
-        Raises:
-            ValueError: the tensor reads beyond the storage, or has more elements.
-        """
-        count = math.prod(shape)
-        if max(_reach(offset, shape, stride) if count else 0, count) * dtype.itemsize > self.size:
-            raise ValueError(f"a tensor of shape {shape} is larger than its storage")
+        self.content, self.start = content, start
 
     def tensor(self, dtype: torch.dtype, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
-        """A tensor of its own memory, filled from the storage, after `check`."""
+        """A tensor of its own memory, filled from the storage."""
         size = dtype.itemsize
         begin, steps = self.start + offset * size, [step * size for step in stride]
         # numpy reads where the file lies, also where it is not aligned, and checks the bounds again
         content = self.content if math.prod(shape) else b""
         elements = np.ndarray(shape, f"i{size}", content, begin if content else 0, steps).copy(order="C")
         return torch.from_numpy(elements).view(dtype)
-
-
-def _reach(offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
-    """Elements of the storage up to the last that a tensor reads."""
-    return offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) + 1
 
 
 class _Tensor(StandIn):
@@ -147,8 +118,11 @@ class _Tensor(StandIn):
         dtype = self.storage.dtype or self.dtype
         if not isinstance(dtype, torch.dtype):
             raise ValueError("a tensor without a type of elements")
-        self.storage.check(dtype, self.offset, shape, stride)
-        size = math.prod(shape) * max(dtype.itemsize, 4)  # what it takes once it is float32
+        count = math.prod(shape)
+        last = self.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if count else -1
+        if max(last + 1, count) * dtype.itemsize > self.storage.size:
+            raise ValueError(f"a tensor of shape {shape} is larger than its storage")
+        size = count * max(dtype.itemsize, 4)  # what it takes once it is float32
         unfold.budget.spend(size)
         return self.storage.tensor(dtype, self.offset, shape, stride), 1 + size, 0
 
@@ -168,15 +142,8 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 _STORAGES = {
-    "Double": torch.float64,
-    "Float": torch.float32,
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
+    **{"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16},
+    **{"Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8},
     "Bool": torch.bool,
 }
 _UNTYPED = "bytes"
@@ -218,9 +185,6 @@ class _Storages:
         if (storage.dtype, storage.length) != (dtype, length):
             raise ValueError(f"two different storages {key}")
         return storage
-
-
-# --- formats
 
 
 def _read_zip(content: bytes, path: Path, find: Callable[[str, str], Any], budget: Budget) -> Any:

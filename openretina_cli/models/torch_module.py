@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
-from openretina_cli.checks import positive, range_pairs, require
+from openretina_cli.checks import require
 from openretina_cli.errors import SettingError
-from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.facts import Presentation
 from openretina_cli.models.held_weights import digest_of_weights
 from openretina_cli.models.module import ModuleRetina, Stated
 from openretina_cli.models.weights_file import fill
@@ -75,27 +75,13 @@ def torch_module(
     require(known, "response_axes", response_axes, "an order of [batch,time,neuron], of which one may be left out")
     stride = response_stride
     require(stride is None or stride >= 1, "response_stride", stride, "1 or more stimulus frames")
-    positive("frame_rate", frame_rate)
-    positive("pixel_size", pixel_size)
+    stated = Presentation(kind.__name__, channels, frame_rate, pixel_size, stimulus_range, target, note=note)
     taken: list[str] = []
     if weights is not None:
         fill(module, Path(weights).expanduser(), taken.append)
-    facts = ModelFacts(
-        name=kind.__name__,
-        sessions={},
-        channels=tuple(channels),
-        height=height,
-        width=width,
-        lag=0,
-        frame_rate=frame_rate,
-        pixel_size=pixel_size,
-        stimulus_range=range_pairs("stimulus_range", stimulus_range),
-        source=target,
-        sha256=digest_of_weights(module),
-        note=note,
-    )
-    stated = Stated(static, sessions, session_argument, response_axes, response_stride, output, inputs or {})
-    retina = wrap_module(module, facts, stated, frames=frames, device=device)
+    found = {"sessions": {}, "height": height, "width": width, "lag": 0, "sha256": digest_of_weights(module)}
+    call = Stated(static, sessions, session_argument, response_axes, response_stride, output, inputs or {})
+    retina = wrap_module(module, stated.facts(len(channels), **found), call, frames=frames, device=device)
     for warning in taken:
         retina.warn(warning)
     return retina

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +11,10 @@ from torch import Tensor, nn
 from openretina_cli.errors import ModelError
 from openretina_cli.models.architecture import NONLINEARITIES, Architecture
 from openretina_cli.models.convolution import SeparableConvolution
-from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.fast_form import Folded
 from openretina_cli.models.foreign_file import shown
 from openretina_cli.models.readout import GaussianReadout
-
-if TYPE_CHECKING:
-    from openretina_cli.models.fast import FastForms
+from openretina_cli.models.retina import Ensemble, the_session
 
 
 class ChannelBias(nn.Module):
@@ -55,31 +51,21 @@ class Core(nn.Module):
         for session, log_speed in log_speeds.items():
             self.register_parameter(f"log_speed_{session}", log_speed)
         self.features = nn.Sequential()
-        for index, out_channels in enumerate(architecture.hidden_channels):
-            layer = self._layer(architecture, index, in_channels, out_channels, log_speeds)
+        channels = (in_channels, *architecture.hidden_channels)
+        for index in range(architecture.layers):
+            layer = self._layer(architecture, index, (channels[index], channels[index + 1]), log_speeds)
             self.features.add_module(f"layer{index}", layer)
-            in_channels = out_channels
 
     @staticmethod
     def _layer(
-        architecture: Architecture,
-        index: int,
-        in_channels: int,
-        out_channels: int,
-        log_speeds: Mapping[str, nn.Parameter],
+        architecture: Architecture, index: int, channels: tuple[int, int], log_speeds: Mapping[str, nn.Parameter]
     ) -> Layer:
+        length, size = architecture.temporal_kernel_size[index], architecture.spatial_kernel_size[index]
         modules: OrderedDict[str, nn.Module] = OrderedDict()
-        modules["conv"] = SeparableConvolution(
-            in_channels,
-            out_channels,
-            architecture.temporal_kernel_size[index],
-            architecture.spatial_kernel_size[index],
-            architecture.padding(index),
-            log_speeds,
-        )
-        modules["norm"] = nn.BatchNorm3d(out_channels, affine=False)
+        modules["conv"] = SeparableConvolution(*channels, length, size, architecture.padding(index), log_speeds)
+        modules["norm"] = nn.BatchNorm3d(channels[1], affine=False)
         if architecture.core_bias:
-            modules["bias"] = ChannelBias(out_channels)
+            modules["bias"] = ChannelBias(channels[1])
         modules["nonlin"] = NONLINEARITIES[architecture.nonlinearity]()
         return Layer(modules)
 
@@ -112,19 +98,7 @@ class Twin(nn.Module):
         try:
             self.core = Core(architecture, channels, list(sessions))
             self.readout = nn.ModuleDict(
-                {
-                    session: GaussianReadout(
-                        architecture.hidden_channels[architecture.stack],
-                        rows,
-                        columns,
-                        neurons,
-                        mean_scale=architecture.gaussian_mean_scale,
-                        variance_scale=architecture.gaussian_var_scale,
-                        scale=architecture.readout_scale,
-                        positive=architecture.readout_positive,
-                    )
-                    for session, neurons in sessions.items()
-                }
+                {name: GaussianReadout(architecture, rows, columns, count) for name, count in sessions.items()}
             )
         except KeyError as error:  # torch refuses a name with a dot, or one of its own attributes
             problem = f"a session's name cannot be used: {shown(str(error))}"
@@ -137,97 +111,11 @@ class Twin(nn.Module):
         return responses
 
 
-def the_session(sessions: Iterable[str], data_key: str | None) -> str:
-    """The session meant by `data_key`; None means the only one.
+class EnsembleModel(Ensemble):
+    """Twins trained from different seeds; their responses are averaged."""
 
-    Raises:
-        ModelError: there is no such session, or several and none was named.
-    """
-    names = list(sessions)
-    if data_key is None and len(names) == 1:
-        return names[0]
-    if data_key is None or data_key not in names:
-        raise ModelError(f"the model has no session {data_key!r}", expected="one of " + shown(", ".join(names[:20])))
-    return data_key
+    def fold(self) -> Folded:
+        """See `Ensemble.fold`."""
+        from openretina_cli.models.fast import FoldedEnsemble  # which is written in terms of the classes of this file
 
-
-class Retina(nn.Module):
-    """A model of a retina that is ready to be used: frozen, in eval mode, and with its facts known.
-
-    Attributes:
-        facts: what is known about it.
-        warnings: what a user should know of every run on it.
-        narrow: whether fast forms of few neurons take less work than those of many, as they see fewer pixels.
-        unfit: by session the neurons that are not finite, where weights that are not finite were set to zero.
-    """
-
-    facts: ModelFacts
-    warnings: tuple[str, ...] = ()
-    narrow: bool = False
-    unfit: Mapping[str, frozenset[int]] = MappingProxyType({})
-
-    def warn(self, text: str) -> None:
-        """Add a warning, once."""
-        if text not in self.warnings:
-            self.warnings = (*self.warnings, text)
-
-    def examine(self, session: str) -> None:
-        """Check that the model is a function of each stimulus alone; the package's own models are known to be."""
-
-    def fast_form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module | None:
-        """Make a module that answers as `self(stimulus, data_key=session)[:, start:stop, neurons]` does, but sooner.
-
-        The answers agree to float32 rounding, in the response and in its gradient with respect to the stimulus. Later
-        changes of the model do not reach the module.
-
-        Args:
-            session: the session.
-            neurons: the neurons asked for, in that order.
-            frames: stimulus frames.
-            window: the response frames `[start, stop)` asked for.
-
-        Returns:
-            The module, on the model's device and in its precision, or None for a model without fast forms.
-        """
-        return None
-
-    def freeze(self) -> None:
-        """Put the model in eval mode and bar gradients from its weights for good."""
-        self.eval()
-        self.requires_grad_(False)
-
-
-class EnsembleModel(Retina):
-    """Several twins trained from different seeds; their responses are averaged.
-
-    Args:
-        members: the twins.
-        facts: what is known about them.
-    """
-
-    def __init__(self, members: Sequence[Twin], facts: ModelFacts) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.facts = facts
-        self._forms: FastForms | None = None
-        self.freeze()
-
-    def fast_form(
-        self, session: str, neurons: Sequence[int] | None, frames: int, window: tuple[int, int] | None
-    ) -> nn.Module | None:
-        """See `Retina.fast_form`; what does not depend on neurons and window is computed once and kept."""
-        from openretina_cli.models.fast import FastForms  # which is written in terms of the classes of this file
-
-        if self._forms is None:
-            self._forms = FastForms(self)
-        return self._forms.form(session, neurons, frames, window)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EnsembleModel:
-        """Move or convert the model; fast forms of the model before are dropped."""
-        self._forms = None
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch states no types for it
-        return self
-
-    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
-        """Mean response `(batch, time - lag, neuron)` of the members."""
-        return torch.stack([member(stimulus, data_key) for member in self.members]).mean(0)
+        return FoldedEnsemble([*self.members], (self.facts.height, self.facts.width))

@@ -14,7 +14,7 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.foreign_file import content_of, one_line_errors, shown
 from openretina_cli.models.pickle_machine import InertClass, Skipped
 from openretina_cli.models.plain_pickle import PLAIN_GLOBALS
-from openretina_cli.models.safe_files import MAX_STATE_DICT_BYTES
+from openretina_cli.models.safe_files import MAX_STATE_DICT_BYTES, only_tensors
 from openretina_cli.models.safetensors_file import is_safetensors, read_tensors
 from openretina_cli.models.torch_file import read_torch_file
 
@@ -27,14 +27,6 @@ ANYWHERE = frozenset(["_orig_mod"])
 NAMED = 3
 """Names that an error lists of each kind."""
 PLAIN = "a state dict, as torch.save(module.state_dict(), path) or safetensors writes it"
-
-
-class _Unknown(InertClass):
-    """A class or function that a checkpoint names; nothing of it is needed, and it is never looked up."""
-
-    def __call__(self, *arguments: Any) -> Any:
-        """An empty record of an object of the class."""
-        return Skipped(self.name)
 
 
 def _first(value: Any, *_: Any) -> Any:
@@ -84,12 +76,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if is_safetensors(content):
             return read_tensors(content), []
         del content
-        found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=_Unknown), path)
-        for name, value in found.items():
-            if not isinstance(name, str) or not isinstance(value, Tensor):
-                problem = f"{path}: {shown(str(name))} is a {type(value).__name__}, not a tensor"
-                raise ModelError(problem, expected=PLAIN)
-        return found, keys
+        found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=InertClass), path)
+        return only_tensors(found, path, PLAIN), keys
 
 
 def _without_wrappers(name: str, own: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from openretina_cli.errors import ModelError
 from openretina_cli.models.arguments import CallForm, Signature, call_forms
 from openretina_cli.models.axes import AxisReader
-from openretina_cli.models.examination import Examination, shape_asker, trial_stimuli
+from openretina_cli.models.examination import Examination, trial_stimuli
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.module import ModuleRetina, Stated
 from openretina_cli.models.seeding import seeded
@@ -38,16 +39,21 @@ def _names_of_readouts(module: nn.Module) -> Sequence[str] | None:
     return _names_of_readouts(children[0]) if len(children) == 1 else None
 
 
+def _unreached(sessions: str, why: str, argument: str) -> ModelError:
+    """The refusal of sessions that `forward` does not take."""
+    return ModelError(
+        f"model.sessions{sessions} cannot reach the module: {why}",
+        expected=f"a forward(stimulus, {argument})",
+        repair="model.session_argument=NAME_OF_THE_ARGUMENT, or model.sessions=null",
+    )
+
+
 def _session_names(module: nn.Module, signature: Signature, stated: Stated) -> Sequence[str] | None:
     """The names to pass as session argument, or None where the module takes none."""
     argument = stated.session_argument
     if stated.sessions is not None:
         if not signature.takes(argument):
-            raise ModelError(
-                f"model.sessions=[{','.join(stated.sessions)}] cannot reach the module: forward has no {argument}",
-                expected=f"a forward(stimulus, {argument})",
-                repair="model.session_argument=NAME_OF_THE_ARGUMENT, or model.sessions=null",
-            )
+            raise _unreached(f"=[{','.join(stated.sessions)}]", f"forward has no {argument}", argument)
         return stated.sessions
     if not signature.known(argument):
         return None
@@ -78,11 +84,7 @@ def _check_inputs(signature: Signature, stated: Stated, names: Sequence[str] | N
 def _failure(error: Exception, retina: ModuleRetina, frames: int, session: str | None) -> ModelError:
     argument = retina.stated.session_argument
     if session is not None and isinstance(error, TypeError) and repr(argument) in str(error):
-        return ModelError(
-            f"model.sessions cannot reach the module: {error}",
-            expected=f"a forward(stimulus, {argument})",
-            repair="model.session_argument=NAME_OF_THE_ARGUMENT, or model.sessions=null",
-        )
+        return _unreached("", str(error), argument)
     kind = "an image" if retina.stated.static else f"a stimulus of {frames} frames"
     return ModelError(
         f"the module failed on {kind}: {type(error).__name__}: {error}",
@@ -100,10 +102,9 @@ class Wrapping:
     """
 
     def __init__(self, retina: ModuleRetina, frames: int, device: torch.device) -> None:
-        facts = retina.facts
         self.retina, self.frames, self.device = retina, frames, device
         self.kept = ModuleState(retina.module)
-        self.stimuli = trial_stimuli((len(facts.channels), frames, facts.height, facts.width), device)
+        self.stimuli = trial_stimuli(retina, frames, device)
         self.names = list(retina.sessions or [ONLY_SESSION])
 
     def answer(self, stimulus: Tensor, session: str | None) -> Tensor:
@@ -128,7 +129,7 @@ class Wrapping:
         chosen = next((form for form in forms if self._works(form, one)), None)
         if chosen is None:
             self.retina.form = forms[0]
-            self.answer(one, self._passed(self.names[0]))  # which says why
+            self.answer(one, self.retina.named(self.names[0]))  # which says why
             raise ModelError("the module failed once and not again", expected="a function of the stimulus")
         if len(forms) > 1 and not self._works(chosen, two):
             chosen = next((form for form in forms if self._works(form, two) and self._works(form, one)), chosen)
@@ -139,18 +140,25 @@ class Wrapping:
     def _works(self, form: CallForm, stimulus: Tensor) -> bool:
         self.retina.form = form
         try:
-            self.answer(stimulus, self._passed(self.names[0]))
+            self.answer(stimulus, self.retina.named(self.names[0]))
         except ModelError:
             return False
         return True
 
-    def _passed(self, name: str) -> str | None:
-        return self.retina.named(name)
+    @torch.no_grad()
+    def _shape(self, frames: int) -> tuple[int, ...] | None:
+        """Shape of the answer to a stimulus of another length; None where the module raises for it."""
+        stimulus, _ = trial_stimuli(self.retina, frames, self.device)
+        try:
+            return tuple(self.retina.answer(stimulus, self.retina.named(self.names[0])).shape)
+        except Exception:  # whatever a user's module raises for a length that it does not take
+            return None
 
     def examine(self, name: str) -> Tensor | None:
         """Make the module a function for one session; see `Examination`."""
         with seeded(self.device):
-            pair = Examination(self.retina, self._passed(name), self.kept, self.stimuli).make_it_a_function()
+            passed = self.retina.named(name)
+            pair = Examination(self.retina, passed, self.kept, self.frames, self.device).make_it_a_function()
             self.kept.restore()
         return pair
 
@@ -158,11 +166,12 @@ class Wrapping:
     def read(self, pair: Tensor | None) -> None:
         """Read the axes of the responses, and the neurons of every session."""
         retina, stated = self.retina, self.retina.stated
-        ask = shape_asker(retina, self._passed(self.names[0]), self.device)
         shape = None if pair is None else tuple(pair.shape)
-        reader = AxisReader(self.frames, ask, shape, static=stated.static, axes=stated.axes, stride=stated.stride)
+        reader = AxisReader(
+            self.frames, self._shape, shape, static=stated.static, axes=stated.axes, stride=stated.stride
+        )
         reading = retina.reading = reader.read()
-        answers = {name: reading.ordered(self.answer(self.stimuli[0], self._passed(name))) for name in self.names}
+        answers = {name: reading.ordered(self.answer(self.stimuli[0], retina.named(name))) for name in self.names}
         times = {len(answer[0]) for answer in answers.values()}
         if len(times) != 1:
             raise ModelError(f"the sessions of the module answer with different numbers of frames: {sorted(times)}")
@@ -214,7 +223,6 @@ def wrap_module(
     with seeded(device):
         wrapping = Wrapping(retina, frames, device)
         wrapping.choose_form()
-        wrapping.read(wrapping.examine(wrapping.names[0]))
-    retina.examined = {wrapping.names[0]}
-    retina.examiner = wrapping.examine
+        retina.examiner = cache(wrapping.examine)
+        wrapping.read(retina.examiner(wrapping.names[0]))
     return retina

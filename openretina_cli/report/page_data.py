@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from openretina_cli.artifacts.colors import PALETTE, channel_looks
+from openretina_cli.output.colors import PALETTE, channel_looks
 from openretina_cli.report.names import LINKED, STIMULI, SUMMARY
 from openretina_cli.report.pictures import Pictures
 from openretina_cli.report.run import Run, Setup

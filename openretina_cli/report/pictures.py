@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.artifacts.decomposition import RankOne, decompose, stimulus_array
-from openretina_cli.artifacts.description import describe_parts
+from openretina_cli.analysis.decomposition import RankOne, decompose, stimulus_array
+from openretina_cli.analysis.description import describe_parts
 from openretina_cli.errors import ArtifactError, OpenRetinaError
 from openretina_cli.report.run import UNREADABLE, Run
 from openretina_cli.store.arrays import read_response, read_stimulus

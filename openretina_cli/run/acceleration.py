@@ -58,8 +58,8 @@ def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedMod
 
 
 def _together(plan: Plan) -> tuple[int, ...]:
-    """The neurons that share a fast form with those of a run; none, where they cost nothing, so that all share one."""
-    return plan.neurons if plan.retina.narrow else ()
+    """Grouping key of runs that share a fast form; see `Retina.shared`."""
+    return plan.retina.shared(plan.session, plan.neurons)
 
 
 def accelerate(plans: Sequence[Plan]) -> list[Plan]:

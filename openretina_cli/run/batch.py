@@ -13,23 +13,24 @@ from typing import Protocol
 
 import torch
 
-from openretina_cli.artifacts.folder import FinishedMeanwhileError, RunFolder, Stamp
-from openretina_cli.artifacts.picture_files import store_pictures
-from openretina_cli.artifacts.pictures import Drawn, Pictures
-from openretina_cli.artifacts.rendering import Renderer
-from openretina_cli.artifacts.tables import write_history, write_response, write_result, write_stimulus
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
-from openretina_cli.drawing import pictures_of
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError
+from openretina_cli.output.base import Wanted
+from openretina_cli.output.chosen import pictures_of, write_numbers
+from openretina_cli.output.drawing.draw import Drawn
+from openretina_cli.output.drawing.keep import store_pictures
+from openretina_cli.output.drawing.renderer import Renderer
 from openretina_cli.run.failure import Failures, write_failure
 from openretina_cli.run.job_log import JobLog, collected
 from openretina_cli.run.plan import Group
 from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Reporter, Solved, Solver
-from openretina_cli.store import names
 from openretina_cli.store.aside import aside
+from openretina_cli.store.folder import FinishedMeanwhileError, RunFolder, Stamp
+from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import RESULT
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk after which no run can be written."""
@@ -171,7 +172,7 @@ class BatchRunner:
             RunError: a run failed, and the settings say that the sweep then stops.
             ArtifactError: the disk takes no more.
         """
-        draws = self._draws_beside and pictures_of(jobs[0].settings.output).any
+        draws = self._draws_beside and bool(pictures_of(jobs[0].settings))
         if draws:
             self._renderer.start(len(jobs))
         with _half_the_cores() if draws else nullcontext():
@@ -199,18 +200,18 @@ class BatchRunner:
         self._reporter.write()
         try:
             stage = self._place.stage(job, lines)
-            _write_numbers(solved, stage)
+            write_numbers(job.settings, solved.view, solved.outcome.history, stage)
+            (stage / RESULT).write_bytes(json_bytes(result_of(solved)))
             self._place.publish(stage, RunFolder(job.folder), before)
         except (OSError, OpenRetinaError) as error:
             self._failed(job, self._place.failed(job, error, lines))
             return
-        pictures = pictures_of(job.settings.output)
-        if pictures.any:
+        if pictures := pictures_of(job.settings):
             self._renderer.submit(solved.view, pictures, partial(self._store, job, pictures, solved.failure))
         else:
             self._ended(job, solved.failure)
 
-    def _store(self, job: Job, pictures: Pictures, failure: str | None, drawn: Drawn) -> None:
+    def _store(self, job: Job, pictures: Wanted, failure: str | None, drawn: Drawn) -> None:
         for warning in store_pictures(drawn, pictures, RunFolder(job.folder)):
             self._reporter.warned(job, warning)
         self._ended(job, failure)
@@ -226,18 +227,6 @@ class BatchRunner:
         self._reporter.failed(job, reason)
         if job.settings.fail_fast and job.number is not None:  # a run alone ends the command in any case
             raise RunError(f"{job.folder.name} failed: {reason}", repair="fail_fast=false to go on with the others")
-
-
-def _write_numbers(solved: Solved, folder: Path) -> None:
-    """Write the stimulus, the tables and the result of a run.
-
-    Raises:
-        OSError: a file could not be written.
-    """
-    write_stimulus(solved.view.stimulus, folder / names.STIMULUS)
-    write_history(solved.outcome.history, folder / names.HISTORY)
-    write_response(solved.view, folder / names.RESPONSE)
-    write_result(result_of(solved), folder / names.RESULT)
 
 
 def _tell(solved: Solved) -> None:

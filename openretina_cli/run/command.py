@@ -19,6 +19,7 @@ from openretina_cli.run.launcher import own_launcher
 from openretina_cli.run.plan import several_directories
 from openretina_cli.run.single import sweep_job
 from openretina_cli.run.sweep import SweepRun
+from openretina_cli.store.identity import shapes_numbers
 from openretina_cli.store.names import RESULT
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.sweep import SweepConsole
@@ -79,6 +80,13 @@ def _launcher_override(frame: Composed) -> list[str]:
     return ["hydra/launcher=basic"] if launcher else []
 
 
+def _unnamed_settings(frame: Composed, overrides: Sequence[Override]) -> str:
+    """The override that keeps settings which shape no number out of the names of folders."""
+    key = "hydra.job.config.override_dirname.exclude_keys"
+    unshaping = [override.key_or_group for override in overrides if not shapes_numbers(override.key_or_group)]
+    return f"{key}=[{','.join([*frame.hydra.job.config.override_dirname.exclude_keys, *unshaping])}]"
+
+
 def _by_hydra(
     args: argparse.Namespace,
     parser: argparse.ArgumentParser,
@@ -88,7 +96,7 @@ def _by_hydra(
 ) -> None:
     _check_one_folder(overrides)
     args.overrides = spelled_out(overrides, SweepRun(overrides, partial(compose_sweep, args), console).cells)
-    args.overrides += _launcher_override(frame)
+    args.overrides += [*_launcher_override(frame), _unnamed_settings(frame, overrides)]
     directory = Path(str(frame.hydra.sweep.dir)).absolute()
     args.overrides.append(quoted(f"hydra.sweep.dir={directory}"))
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's; it logs how its database is set up

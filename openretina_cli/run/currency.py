@@ -10,6 +10,8 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import Option
 from openretina_cli.errors import ModelError
 from openretina_cli.models.member_files import member_files
+from openretina_cli.output.base import Numbers
+from openretina_cli.output.chosen import chosen_outputs, files_of
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.identity import Files, Identity, difference
 from openretina_cli.store.package import PACKAGE
@@ -45,8 +47,10 @@ class Currency:
             OpenRetinaError: the model cannot be had, or a later version wrote the result.
         """
         cheap = self._files.identity(settings.values)
-        return difference(result, cheap, settings.values) or difference(
-            result, self.identity(settings, self._digest(settings)), settings.values
+        return (
+            difference(result, cheap, settings.values)
+            or difference(result, self.identity(settings, self._digest(settings)), settings.values)
+            or _unwritten(result, settings)
         )
 
     def _digest(self, settings: Settings) -> str:
@@ -74,9 +78,17 @@ def checkpoint_digest(option: Option) -> str | None:
     settings = option.arguments
     try:
         members = member_files(_directory(settings), settings.get("members"))
-        return sha256_of([path for files in members for path in files.all])
+        return sha256_of([path for files in members for path in files])
     except ModelError:  # loading the model will say so
         return ""
+
+
+def _unwritten(result: Mapping[str, Any], settings: Settings) -> str:
+    """Says that a finished run lacks numbers asked for now, which only a new run can write; pictures can be drawn."""
+    if not isinstance(written := result.get("files"), list):
+        return ""
+    names = files_of(chosen_outputs(settings), Numbers)
+    return next((f"{name} was not written" for name in names if name not in written), "")
 
 
 def _directory(settings: Mapping[str, Any]) -> Path:

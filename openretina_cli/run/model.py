@@ -9,8 +9,8 @@ from openretina_cli.config.target import Option, build, takes
 from openretina_cli.errors import SettingError
 from openretina_cli.models.download import Report
 from openretina_cli.models.probe import Probe, probe
+from openretina_cli.models.retina import Retina
 from openretina_cli.models.seeding import seeded
-from openretina_cli.models.twin import Retina
 from openretina_cli.objective.cells import choose_session
 from openretina_cli.run.problem import Plan, plan_run
 

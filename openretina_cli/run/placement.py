@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.folder_name import folded
 from openretina_cli.config.template import Job, Template
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.digest import digest_of_text
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.identity import recorded_key, settings_key, shapes_numbers
 from openretina_cli.store.names import FAILURE, RESULT
 from openretina_cli.store.reader import read_failure, read_overrides

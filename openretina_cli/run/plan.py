@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.composed import Composed
 from openretina_cli.config.expand import VARIED, Request
 from openretina_cli.config.folder_name import telling_keys
@@ -15,8 +14,10 @@ from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import check_varied
 from openretina_cli.config.template import Job, Template, shared_part
 from openretina_cli.errors import SettingError
+from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.placement import placed_folders
+from openretina_cli.store.folder import RunFolder
 
 Compose = Callable[[Sequence[str]], Composed]
 """Composes overrides into settings, Hydra's own among them."""
@@ -137,6 +138,8 @@ def plan_sweep(requests: Sequence[Request], compose: Compose) -> Sweep:
     folders = placed_folders(plans.directory, [job for _, job in found.values()], lambda job: templates[job.number])
     placed = [templates[job.number].placed(job, folder) for job, folder in folders]
     groups = _grouped(placed, templates)
+    for group in groups:
+        chosen_outputs(group.jobs[0].settings)  # mistakes come out before any work
     return Sweep(plans.directory, groups, templates[groups[0].jobs[0].number].config)
 
 

@@ -17,7 +17,7 @@ from openretina_cli.gradient.base import GradientStep
 from openretina_cli.loop.problem import Problem, apply_constraints
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.probe import Probe, probe
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_session
 from openretina_cli.optimizer import build_optimizer

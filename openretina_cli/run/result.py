@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from openretina_cli.artifacts.description import describe_stimulus
+from openretina_cli.analysis.description import describe_stimulus
+from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.solver import Solved
 from openretina_cli.store.identity import SCHEMA
@@ -92,6 +93,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "wall_time_s": solved.seconds,
         "runs_in_batch": solved.batch,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "files": [file for output in chosen_outputs(plan.settings) for file in output.names],
         "settings": plan.settings.values,
         "identity": solved.identity.recorded(),
         "versions": _versions(),

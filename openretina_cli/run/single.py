@@ -7,15 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.artifacts.folder import RunFolder, Stamp
 from openretina_cli.config.compose import current_restored, run_alone, run_of_hydra
 from openretina_cli.config.composed import Composed
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
+from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.failure import write_failure
+from openretina_cli.store.folder import RunFolder, Stamp
 from openretina_cli.store.reader import read_result
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
@@ -35,6 +36,7 @@ def run_single(config: Composed) -> float:
     """
     with current_restored():
         job, record = run_alone(config)
+        chosen_outputs(job.settings)  # mistakes come out before any work
         folder = RunFolder(job.folder)
         folder.check()
         console = RunConsole(make_console())
@@ -74,6 +76,7 @@ def sweep_job(config: Composed) -> float:
         OpenRetinaError: a mistake, or the run failed.
     """
     job = run_of_hydra(config)
+    chosen_outputs(job.settings)
     result = None if job.settings.overwrite else RunFolder(job.folder).result
     if result is not None and not Currency(_loaded_digest).difference(result, job.settings):
         _draw_missing(job)
@@ -87,9 +90,9 @@ def sweep_job(config: Composed) -> float:
 
 
 def _draw_missing(job: Job) -> None:
-    from openretina_cli.drawing import draw_missing  # imports NumPy, which a mistake need not wait for
+    from openretina_cli.output.drawing.later import draw_missing  # imports NumPy, which a mistake need not wait for
 
-    draw_missing(job.settings.output, [job.folder])
+    draw_missing(job.settings, [job.folder])
 
 
 def _value(result: dict[str, Any]) -> float:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock, Timeout
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, RunError, SettingError
 from openretina_cli.run import slurm_queue
@@ -33,6 +32,7 @@ from openretina_cli.run.slurm_queue import State, Task
 from openretina_cli.run.slurm_watch import Awaited, Watch, written
 from openretina_cli.store.aside import write_whole
 from openretina_cli.store.files import read_json
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.sweep import SweepConsole
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openretina_cli.artifacts.view import RunView
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import OpenRetinaError
 from openretina_cli.loop.loop import Outcome, optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
+from openretina_cli.output.view import RunView
 from openretina_cli.run.acceleration import accelerate, full_responses
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.model import Workbench

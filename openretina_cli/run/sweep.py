@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.compose import current_restored
 from openretina_cli.config.composed import yaml_text
 from openretina_cli.config.expand import Cells, expand
 from openretina_cli.config.overrides import Override
 from openretina_cli.config.template import Template
-from openretina_cli.drawing import draw_missing
 from openretina_cli.errors import ArtifactError, RunError
+from openretina_cli.output.drawing.later import draw_missing
 from openretina_cli.report import ReportFiles, write_report
 from openretina_cli.run import slurm
 from openretina_cli.run.currency import Currency
@@ -24,10 +23,11 @@ from openretina_cli.run.launcher import Batched, Launcher, Slurm, launcher_of, o
 from openretina_cli.run.plan import Compose, Progress, Sweep, plan_sweep, standing
 from openretina_cli.run.slurm_queue import check_programs
 from openretina_cli.store.aside import refuse_links, write_whole
+from openretina_cli.store.folder import RunFolder
 
 if TYPE_CHECKING:  # torch, only where something is computed
     from openretina_cli.config.settings import Settings
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
     from openretina_cli.run.batch import SweepReporter
     from openretina_cli.run.model import Workbench
 
@@ -110,7 +110,7 @@ class SweepRun:
         finished = {job.folder for job in progress.finished}
         for group in sweep.groups:
             folders = [job.folder for job in group.jobs if job.folder in finished]
-            for reason in draw_missing(group.jobs[0].settings.output, folders, workers).reasons:
+            for reason in draw_missing(group.jobs[0].settings, folders, workers).reasons:
                 self._console.reporter.warned(group.jobs[0], reason)
 
     def cells(self) -> Cells:

@@ -19,10 +19,18 @@ from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.twin import EnsembleModel
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.checkpoint import data_info, write_member
-from openretina_cli.simulation.evaluation import by_type, held_out_correlations
-from openretina_cli.simulation.recording import TEST_SEED, TRAINING_SEED, VALIDATION_SEED, Recording, record
+from openretina_cli.simulation.recording import (
+    TEST_SEED,
+    TRAINING_SEED,
+    VALIDATION_SEED,
+    Recording,
+    by_type,
+    held_out_correlations,
+    record,
+)
 from openretina_cli.simulation.retina import SESSIONS, SimulatedRetina
 from openretina_cli.simulation.training import Report, Schedule, train_member
+from openretina_cli.store.package import PACKAGE
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.terminal.tables import columns_table
@@ -35,7 +43,7 @@ SEEDS = (0, 1000, 2000, 3000, 4000)
 
 VALIDATION_CLIPS, TEST_CLIPS = 16, 60
 
-SHIPPED = Path(__file__).parents[1] / "simulated_retina"
+SHIPPED = PACKAGE / "simulated_retina"
 """Where the package keeps the checkpoint."""
 
 
@@ -102,11 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("build/simulated_retina"), help="folder to resume from")
     parser.add_argument("--epochs", type=int, default=Schedule.epochs)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--float32", action="store_true", help="do without bfloat16, for processors that lack it")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     console = make_console()
-    schedule = Schedule(epochs=chosen.epochs, bfloat16=not chosen.float32)
+    schedule = Schedule(epochs=chosen.epochs)
     build(chosen.output, chosen.work, schedule, console)
     retina = SimulatedRetina()
     recording = record(retina, TEST_CLIPS, TEST_SEED)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 import yaml
 
+from openretina_cli.models.member_files import MemberFiles
 from openretina_cli.models.twin import Twin
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.files import torch_bytes
 from openretina_cli.simulation.movies import CHANNELS, CLIP_FRAMES, HEIGHT, WIDTH
 from openretina_cli.simulation.recording import Recording
 from openretina_cli.simulation.retina import SimulatedRetina
-from openretina_cli.simulation.training import MODEL_CONFIG, Schedule
+from openretina_cli.simulation.training import MODEL_CONFIG, Schedule, torch_bytes
 from openretina_cli.store.aside import write_whole
 
 MODEL_FN = "nnfabrik_euler.models.models.SFB3d_core_SxF3d_readout"
@@ -56,9 +56,10 @@ def write_member(folder: Path, seed: int, twin: Twin, info: dict[str, dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     # plain: the state dict that a module returns carries torch's own notes along
     weights = OrderedDict(twin.state_dict().items())
-    files = {
-        f"state_dict_{seed:05d}.pth.tar": torch_bytes(weights),
-        f"data_info_{seed:05d}.pkl": pickle.dumps(info, protocol=4),  # which every supported Python reads
-        f"config_{seed:05d}.yaml": config_text().encode(),
+    files = MemberFiles.of_seed(folder, f"{seed:05d}")
+    contents = {
+        files.state_dict: torch_bytes(weights),
+        files.data_info: pickle.dumps(info, protocol=4),  # which every supported Python reads
+        files.config: config_text().encode(),
     }
-    write_whole(folder, files)
+    write_whole(folder, {path.name: content for path, content in contents.items()})

@@ -1,8 +1,8 @@
-"""Movies played to the simulated retina, with the noiseless rates that answer them."""
+"""Movies played to the simulated retina, the noiseless rates that answer them, and how well a model predicts these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,3 +41,26 @@ def record(retina: SimulatedRetina, clips: int, seed: int, artificial: float = 0
     """Play movies to the simulated retina; the arguments are those of `movies`."""
     stimuli = movies(clips, seed, CLIP_FRAMES, artificial)
     return Recording(stimuli, {session: responses(retina, stimuli, session) for session in SESSIONS})
+
+
+def correlations(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Pearson correlation `(neuron,)` over all clips and frames of `(clip, time, neuron)`."""
+    # float64: the sums run over some 10^4 frames
+    x, y = (part.flatten(0, 1).double() for part in (predicted, truth))
+    x, y = x - x.mean(0), y - y.mean(0)
+    norms = (x.square().sum(0) * y.square().sum(0)).sqrt()
+    return ((x * y).sum(0) / norms.clamp(min=1e-12)).float()
+
+
+def held_out_correlations(respond: Respond, recording: Recording) -> dict[str, Tensor]:
+    """Correlations `(neuron,)` of a model with the noiseless truth, by session."""
+    return {
+        session: correlations(responses(respond, recording.stimuli, session), truth)
+        for session, truth in recording.responses.items()
+    }
+
+
+def by_type(values: Tensor, groups: Sequence[int]) -> dict[int, Tensor]:
+    """Split per-neuron values `(neuron,)` by functional group, in the order of the groups."""
+    table = torch.tensor(list(groups))
+    return {group: values[table == group] for group in sorted(set(groups))}

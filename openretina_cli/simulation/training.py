@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +16,12 @@ from torch import Tensor, nn
 
 from openretina_cli.models.architecture import Architecture, read_architecture
 from openretina_cli.models.readout import GaussianReadout
+from openretina_cli.models.safe_files import MAX_STATE_DICT_BYTES
+from openretina_cli.models.torch_file import read_torch_file
 from openretina_cli.models.twin import Twin
-from openretina_cli.simulation.evaluation import held_out_correlations
-from openretina_cli.simulation.fast_core import core_features
-from openretina_cli.simulation.files import torch_bytes
 from openretina_cli.simulation.movies import CHANNELS, HEIGHT, WIDTH
-from openretina_cli.simulation.recording import Recording
+from openretina_cli.simulation.recording import Recording, held_out_correlations
 from openretina_cli.store.aside import write_whole
-from openretina_cli.store.tensors import load_tensors
 
 MODEL_CONFIG: dict[str, Any] = {
     "batch_adaptation": False,
@@ -60,7 +59,6 @@ class Schedule:
     clips: int = 480
     artificial: float = 0.25
     batch: int = 4
-    bfloat16: bool = True
     learning_rate: float = 0.01
     warm_up: int = 50
     gradient_clip: float = 1.0
@@ -124,8 +122,7 @@ def train_epoch(
     for index, (session, clips) in enumerate(plan):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(epoch * len(plan) + index, schedule.epochs * len(plan), schedule)
-        features = core_features(twin.core, recording.stimuli[clips], session, schedule.bfloat16)
-        predicted = twin.readout[session](features)
+        predicted = twin(recording.stimuli[clips], session)
         loss = F.poisson_nll_loss(predicted, recording.responses[session][clips], log_input=False)
         optimizer.zero_grad()
         torch.autograd.backward(loss + penalty(twin, schedule, session))
@@ -167,11 +164,18 @@ def read_state(path: Path, task: Mapping[str, Any]) -> dict[str, Any] | None:
     """The state of an interrupted or finished training, unless it was of another schedule or retina."""
     if not path.exists():
         return None
-    state: dict[str, Any] = load_tensors(path)
+    state: dict[str, Any] = read_torch_file(path, MAX_STATE_DICT_BYTES)
     means, expected = state["means"], task["means"]
     # the same recording may be rounded otherwise on another machine
     same = means.shape == expected.shape and torch.allclose(means, expected, rtol=1e-3)
     return state if same and state["schedule"] == task["schedule"] else None
+
+
+def torch_bytes(state: Mapping[str, Any]) -> bytes:
+    """What `torch.save` writes; through memory, as the bytes would otherwise depend on the file's name."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def train_member(

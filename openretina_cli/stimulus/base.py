@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+import torch
 from torch import Tensor
 
 Constrain = Callable[[Tensor], Tensor]
 """Brings a stimulus `(channel, time, height, width)` under the constraints of a run."""
+
+
+def random_stimulus(shape: tuple[int, int, int, int], seed: int, mean: float, std: float) -> Tensor:
+    """Normal noise `(channel, time, height, width)` on the CPU: the same for a seed on every device, in every batch."""
+    generator = torch.Generator().manual_seed(seed)
+    return mean + std * torch.randn(shape, generator=generator)
 
 
 class Parameters:

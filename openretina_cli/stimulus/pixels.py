@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from openretina_cli.checks import positive, require
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.stimulus.base import Constrain, Parameters
+from openretina_cli.stimulus.base import Constrain, Parameters, random_stimulus
 from openretina_cli.stimulus.files import read_stimulus
-
-
-def random_stimulus(shape: tuple[int, int, int, int], seed: int, mean: float, std: float) -> Tensor:
-    """Normal noise `(channel, time, height, width)` on the CPU: the same for a seed on every device, in every batch."""
-    generator = torch.Generator().manual_seed(seed)
-    return mean + std * torch.randn(shape, generator=generator)
 
 
 class Pixels(Parameters):
@@ -59,7 +51,7 @@ class Pixels(Parameters):
             SettingError: the file cannot be used.
         """
         if self.file is not None:
-            return read_stimulus(Path(self.file).expanduser(), self.shape)
+            return read_stimulus(self.file, self.shape)
         return constrain(random_stimulus(self.shape, self.seed, self.mean, self.std))
 
     def grouping(self) -> Hashable:

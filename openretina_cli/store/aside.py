@@ -130,10 +130,9 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def is_written_by_another(home: Path, name: str, own: Path) -> bool:
-    """Whether a living process other than the owner of a hidden folder writes something of the same name."""
-    locks = [lock for lock in _locks(home) if lock.name.startswith(_prefix(name)) and lock != _lock_of(own)]
-    return any(not _is_free(lock) for lock in locks)
+def is_being_written(home: Path, name: str) -> bool:
+    """Whether a living process writes something of a name into a folder."""
+    return any(not _is_free(lock) for lock in _locks(home) if lock.name.startswith(_prefix(name)))
 
 
 def clear_leftovers(home: Path) -> None:

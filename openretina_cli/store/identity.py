@@ -7,7 +7,8 @@ A finished run is current if everything that shaped its numbers is the same now:
   parameters, buffers and other tensors once it is built;
 - the source of every class that the settings name by `_target_`, with what it imports of the user's own code; for an
   installed package its version;
-- the bytes of files that the settings name: `stimulus.file`, and arguments of user classes that are paths of files.
+- the bytes of files that the settings name: `stimulus.file`, and arguments of options that are paths of files, or of
+  folders of runs, whose stimulus counts.
 
 `result.json` records all of these in its `identity` block, so that a difference can be named.
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from openretina_cli.errors import SettingError
 from openretina_cli.store.digest import digest_of_file
+from openretina_cli.store.names import STIMULUS
 
 SCHEMA = 2
 """Of `result.json`. Version 1, of 0.1.0 up to 2026-11, had neither a schema number nor an `identity` block."""
@@ -128,6 +130,7 @@ class Files:
         """The identity of a run with these settings; `model` is the digest of its weights, where it is known."""
         from openretina_cli.store.sources import source_digests  # importlib.metadata takes 20 ms
 
+        values = {key: value for key, value in values.items() if key not in PLACE}
         sources: dict[str, str] = {}
         for target in targets(values):
             if target not in self._sources:
@@ -170,9 +173,10 @@ def _file_settings(node: object, keys: Keys, *, inside: bool) -> Iterator[tuple[
 
 
 def _digest_of(text: str) -> str:
-    """Digest of the file at a path; empty where there is no regular file, which the run itself will report."""
+    """Digest of a file, or of the stimulus in a run's folder; empty where there is none, which the run will report."""
     try:
         path = Path(text).expanduser()
+        path = path / STIMULUS if path.is_dir() else path
         return digest_of_file(path) if path.is_file() else ""
     except (OSError, ValueError, RuntimeError):  # no path, no permission, or no home folder
         return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 STIMULUS = "stimulus.pt"
 HISTORY = "history.csv"
 RESPONSE = "response.csv"
@@ -9,9 +11,14 @@ VIDEO = "stimulus.mp4"
 FIGURE = "composition"
 FORMATS = ("png", "pdf", "svg")
 """Endings of the figure."""
-PICTURES = (VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
-"""What is drawn from the numbers of a run."""
+OUTPUTS = (STIMULUS, HISTORY, RESPONSE, VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
+"""What a run wrote whose result has no list of files."""
 RESULT = "result.json"
 FAILURE = "failure.json"
 OVERRIDES = ".hydra/overrides.yaml"
 CONFIG = ".hydra/config.yaml"
+
+
+def is_plain(name: str) -> bool:
+    """Whether a text can name a file in a run's folder: no other folder, no hidden file."""
+    return re.fullmatch(r"\w[\w.+-]{0,99}", name) is not None

@@ -12,12 +12,11 @@ from torch import Tensor
 from openretina_cli.loop.loop import Problem
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.evaluation import gain, window_to_cell
 from openretina_cli.simulation.ganglion import Cell
 from openretina_cli.simulation.retina import LAG
-from openretina_cli.validation.control import best_natural, natural_clips
-from openretina_cli.validation.stacks import Report, measure, silent, solve_all
-from openretina_cli.validation.truth import Truth, on_truth
+from openretina_cli.validation.control import best_natural, natural_clips, window_to_cell
+from openretina_cli.validation.stacks import Report, measure, moved_onto, silent, solve_all
+from openretina_cli.validation.truth import Truth
 
 LEAST_ROOM = 0.05
 """A gain divides by what the best stimulus adds to grey; below 5 % of grey's response that is no measure of anything.
@@ -93,6 +92,15 @@ class Validation:
     polarity: float
 
 
+def gain(response: float, grey: float, optimum: float) -> float:
+    """Where a true response lies between that to grey, 0, and the best one known, 1; NaN without room between them.
+
+    A stimulus found on a model of the retina loses where the model is wrong. Unlike a ratio of responses, the gain
+    gives nothing for what grey evokes already.
+    """
+    return (response - grey) / (optimum - grey) if optimum - grey > LEAST_ROOM * abs(grey) else math.nan
+
+
 def _correlation(x: Tensor, y: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([x, y]))[0, 1])
 
@@ -152,9 +160,6 @@ def judge(
     cells = truth.cells(plan.session, plan.neurons)
     groups = {cell.type.group for cell in cells}
     group = groups.pop() if len(groups) == 1 else None
-    gains = gain(torch.tensor([true, natural]), torch.tensor(grey), torch.tensor(optimum))
-    if not optimum - grey > LEAST_ROOM * abs(grey):
-        gains = torch.full((2,), math.nan)
     traces = centre_traces(candidate.stimulus, cells, seen_frames(plan))
     sign = plan.problem.objective.sign
     predicted, true_, grey_, optimum_, natural_ = (
@@ -172,8 +177,8 @@ def judge(
         grey=grey_,
         optimum=optimum_,
         natural=natural_,
-        gain=float(gains[0]),
-        natural_gain=float(gains[1]),
+        gain=gain(true, grey, optimum),
+        natural_gain=gain(natural, grey, optimum),
         above_natural=true > natural,
         cosine=float(torch.cosine_similarity(candidate.stimulus.flatten(), own.flatten(), dim=0)),
         colours=_correlation(traces[0], traces[1]) if len(traces) > 1 else math.nan,
@@ -192,7 +197,7 @@ def validate_stimuli(candidates: Sequence[Candidate], truth: Truth, report: Repo
     Returns:
         A verdict per stimulus, in their order.
     """
-    problems = on_truth([candidate.plan for candidate in candidates], truth)
+    problems = moved_onto([candidate.plan for candidate in candidates], truth)
     stimuli = [candidate.stimulus for candidate in candidates]
     true = measure(problems, stimuli)
     grey = measure(problems, [torch.zeros_like(stimulus) for stimulus in stimuli])

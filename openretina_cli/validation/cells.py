@@ -11,7 +11,7 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import TARGET, Option, find_class
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.twin import Retina
+from openretina_cli.models.retina import Retina
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_neurons, choose_session, neurons_of_type
 from openretina_cli.run.acceleration import accelerate

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from openretina_cli.loop.loop import Problem
+from openretina_cli.loop.rules import constrained
 from openretina_cli.simulation.bipolar import CENTRE_SIGMA
-from openretina_cli.simulation.evaluation import scale_to_norm, window_to_cell
 from openretina_cli.simulation.ganglion import Cell
-from openretina_cli.simulation.movies import movies
+from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
 
 CLIPS = 500
 CONTROL_SEED = 400
@@ -28,6 +28,29 @@ FAINTEST = 1e-6
 def natural_clips(frames: int, count: int = CLIPS) -> Tensor:
     """Natural-like clips `(clip, channel, frames, height, width)`, z-scored."""
     return movies(count, CONTROL_SEED, frames)
+
+
+def window_to_cell(clips: Tensor, row: float, column: float, sigma: float) -> Tensor:
+    """Fade clips `(..., height, width)` to grey with distance from a cell's centre, by a Gaussian.
+
+    An optimised stimulus of fixed norm spends it in the receptive field. Natural clips of the same norm only make a
+    fair control when they do so as well.
+
+    Args:
+        clips: z-scored, so that zero is grey.
+        row: of the cell's centre, in pixels.
+        column: of the cell's centre, in pixels.
+        sigma: of the Gaussian, in pixels.
+    """
+    rows = torch.exp(-0.5 * ((torch.arange(HEIGHT) - row) / sigma).square())
+    columns = torch.exp(-0.5 * ((torch.arange(WIDTH) - column) / sigma).square())
+    return clips * rows[:, None] * columns
+
+
+def scale_to_norm(clips: Tensor, norm: float) -> Tensor:
+    """Scale each clip `(clip, channel, time, height, width)` to an L2 norm; an empty clip stays empty."""
+    norms: Tensor = torch.linalg.vector_norm(clips.flatten(1), dim=1).clamp(min=1e-12)
+    return clips * (norm / norms).view(-1, 1, 1, 1, 1)
 
 
 def place(cells: Sequence[Cell]) -> tuple[float, float, float]:
@@ -63,10 +86,7 @@ def fit(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem:
     window = torch.where(window > FAINTEST, window, 0.0)
     windowed = torch.zeros_like(clips)
     windowed[:, :, seen] = clips[:, :, seen] * window
-    fitted = scale_to_norm(windowed, norm)
-    for constraint in problem.constraints:
-        fitted = constraint.process(fitted)
-    return fitted
+    return constrained(problem.constraints, scale_to_norm(windowed, norm))
 
 
 @torch.no_grad()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openretina_cli.artifacts.figure import DPI, WIDTH, import_matplotlib, style
 from openretina_cli.errors import ArtifactError
+from openretina_cli.output.composition.composer import DPI, WIDTH, import_matplotlib, style
 from openretina_cli.validation.bench import Validation
 
 if TYPE_CHECKING:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from openretina_cli.errors import SettingError
-from openretina_cli.models.twin import EnsembleModel, Retina, Twin
-from openretina_cli.run.acceleration import accelerate
+from openretina_cli.models.retina import Retina
+from openretina_cli.models.twin import EnsembleModel, Twin
 from openretina_cli.run.problem import Plan
 from openretina_cli.validation.cells import optimize_cells
-from openretina_cli.validation.stacks import Report, measure, silent
+from openretina_cli.validation.stacks import Report, measure, moved_onto, silent
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,7 @@ def members_of(retina: Retina) -> list[Twin]:
 def _rescore(plans: Sequence[Plan], alone: Retina, report: Report, stage: str) -> list[tuple[float, float]]:
     """Each plan's objective on its own model and on another, for the stimulus that it finds."""
     found = optimize_cells(plans, report, stage)
-    moved = [
-        replace(plan, retina=alone, problem=replace(plan.problem, objective=plan.problem.objective.on(alone)))
-        for plan in plans
-    ]
-    scores = measure([plan.problem for plan in accelerate(moved)], [candidate.stimulus for candidate in found])
+    scores = measure(moved_onto(plans, alone), [candidate.stimulus for candidate in found])
     return [(candidate.predicted, score) for candidate, score in zip(found, scores, strict=True)]
 
 

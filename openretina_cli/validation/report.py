@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.errors import ArtifactError
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.text import csv_text
 from openretina_cli.validation.bench import Validation
 from openretina_cli.validation.figure import write_figure

@@ -62,7 +62,7 @@ def of_simulation(results: Sequence[Result]) -> list[Result]:
     Raises:
         SettingError: none was.
     """
-    sha256 = sha256_of([path for files in member_files(SHIPPED) for path in files.all])
+    sha256 = sha256_of([path for files in member_files(SHIPPED) for path in files])
     places = (f"{SHIPPED.parent.name}/{SHIPPED.name}", str(SHIPPED))
     chosen = [result for result in results if result.sha256 == sha256 or result.source in places]
     if not chosen:
@@ -118,17 +118,24 @@ def read_settings_of(result: Result) -> Settings:
     _check_plain(result.settings, folder)
     try:
         # where the run went is none of its problem, and may have been made of the time or of Hydra's own settings
-        settings = settings_of_values({**result.settings, "out": "out"})
+        settings = settings_of_values({**result.settings, "out": "out", "output": {}})
     except SettingError as error:
         raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
     except Exception as error:  # OmegaConf raises many kinds for values that are no settings
         raise SettingError(f"{folder} has settings that cannot be read: {type(error).__name__}") from error
-    for option in (settings.stopper, settings.stimulus, *settings.constraint.values()):
+    rules = (*settings.constraint.values(), *settings.gradient.values())
+    for option in (settings.stopper, settings.stimulus, *rules):
         for name, limit in LIMITS.items():
-            if option.arguments.get(name, 0) > limit:
+            if (option.arguments.get(name) or 0) > limit:
                 raise SettingError(
                     f"{folder} was made with {name}={option.arguments[name]}", expected=f"at most {limit}"
                 )
+    for option, name in ((settings.stimulus, "movie"), *((rule, "file") for rule in rules)):
+        if option.arguments.get(name) is not None:
+            raise SettingError(
+                f"{folder} was made with {option.prefix}{name}, and validate reads no such file that a folder names",
+                expected="runs without",
+            )
     return settings
 
 
@@ -139,8 +146,9 @@ def _planned(settings: Settings, truth: Truth, device: torch.device, folder: Pat
         SettingError: the settings do not fit the truth.
     """
     start = settings.stimulus.arguments.get("file")
+    stimulus = settings.stimulus if start is None else settings.stimulus.with_arguments(file=None)
     try:
-        plan = plan_run(replace(settings, stimulus=settings.stimulus.with_arguments(file=None)), truth, device)
+        plan = plan_run(replace(settings, stimulus=stimulus), truth, device)
     except OpenRetinaError as error:
         raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
     except Exception as error:  # whatever a stranger's values make a constructor raise

@@ -1,4 +1,4 @@
-"""Many problems at a time: solved, or only measured."""
+"""Many problems at a time: moved onto another model, solved, or only measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from openretina_cli.loop.loop import Outcome, Problem, optimize_stack
+from openretina_cli.models.retina import Retina
+from openretina_cli.run.acceleration import accelerate
+from openretina_cli.run.problem import Plan
 from openretina_cli.stopper import OptimizationStopper
 
 STACK = {"cpu": 16, "cuda": 256, "mps": 64}
@@ -19,6 +22,15 @@ Report = Callable[[str, int, int], None]
 
 def silent(stage: str, done: int, total: int) -> None:
     """Report to nobody."""
+
+
+def moved_onto(plans: Sequence[Plan], retina: Retina) -> list[Problem]:
+    """The plans' problems, put to the fast form of another model with the same sessions and neurons."""
+    moved = [
+        replace(plan, retina=retina, problem=replace(plan.problem, objective=plan.problem.objective.on(retina)))
+        for plan in plans
+    ]
+    return [plan.problem for plan in accelerate(moved)]
 
 
 def solve_all(problems: Sequence[Problem], stage: str, report: Report) -> list[Outcome]:

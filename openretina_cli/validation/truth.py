@@ -1,22 +1,16 @@
-"""The simulated retina as a model like any other, and problems moved onto it."""
+"""The simulated retina as a model like any other."""
 
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from openretina_cli.errors import SettingError
-from openretina_cli.loop.loop import Problem
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.fast import Window
-from openretina_cli.models.twin import Retina, the_session
-from openretina_cli.run.acceleration import WindowedModel
-from openretina_cli.run.problem import Plan
+from openretina_cli.models.retina import Retina, the_session
 from openretina_cli.simulation.bipolar import CHANNELS as BIPOLAR_CHANNELS
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
@@ -59,6 +53,18 @@ class Truth(Retina):
         """True rates `(batch, time - 30, neuron)` to stimuli `(batch, channel, time, height, width)`."""
         rates: Tensor = self.simulation(stimulus, the_session(self.facts.sessions, data_key))
         return rates
+
+    def shared(self, session: str, neurons: Sequence[int]) -> tuple[int, ...]:
+        """Cells of the same types pool the same bipolar channels, and share a fast form."""
+        return tuple(sorted({cell.type.group for cell in self.cells(session, neurons)}))
+
+    def fast_form(
+        self, session: str, neurons: Sequence[int] | None, frames: int, window: tuple[int, int] | None
+    ) -> nn.Module:
+        """See `Retina.fast_form`; nothing is approximated, what cannot reach the neurons and window is left out."""
+        start, stop = window or (0, frames - LAG)
+        chosen = range(self.facts.sessions[session]) if neurons is None else neurons
+        return TruthPart(_part(self.simulation.session(session), chosen), slice(start, stop + LAG))
 
     def cells(self, session: str, neurons: Sequence[int]) -> list[Cell]:
         """Type, place and size of some neurons."""
@@ -104,39 +110,19 @@ def _part(session: SimulatedSession, neurons: Sequence[int]) -> SimulatedSession
 
 
 class TruthPart(nn.Module):
-    """True responses of some cells in one window. Nothing is approximated; what cannot reach them is left out.
+    """True responses of some cells in one window.
 
     Args:
-        truth: the simulated retina.
-        session: the session.
-        neurons: the neurons asked for.
-        window: the response frames `[start, stop)` asked for.
+        part: the recording with those cells only.
+        seen: stimulus frames that reach the window.
     """
 
-    def __init__(self, truth: Truth, session: str, neurons: Sequence[int], window: Window) -> None:
+    def __init__(self, part: SimulatedSession, seen: slice) -> None:
         super().__init__()
-        self.part = _part(truth.simulation.session(session), neurons)
-        self.seen = slice(window[0], window[1] + LAG)
+        self.part = part
+        self.seen = seen
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Map stimuli `(batch, channel, time, height, width)` to responses `(batch, window, neuron)`."""
         rates: Tensor = self.part(stimulus[:, :, self.seen])
         return rates
-
-
-def on_truth(plans: Sequence[Plan], truth: Truth) -> list[Problem]:
-    """The plans' problems, asked of the truth instead of their model; cells of one type share a part of it."""
-    groups: dict[tuple[str, int, Window, tuple[int, ...]], list[int]] = defaultdict(list)
-    moved = [replace(plan.problem, objective=plan.problem.objective.on(truth)) for plan in plans]
-    for index, plan in enumerate(plans):
-        if plan.problem.objective.scores_responses and plan.window is not None:
-            types = tuple(sorted({cell.type.group for cell in truth.cells(plan.session, plan.neurons)}))
-            groups[plan.session, plan.problem.stimulus.shape[1], plan.window, types].append(index)
-    for (session, frames, window, _), indices in groups.items():
-        neurons = sorted({neuron for index in indices for neuron in plans[index].neurons})
-        shape = (frames - LAG, truth.facts.sessions[session])
-        part = TruthPart(truth, session, neurons, window)
-        model = WindowedModel(part, neurons, window, shape)
-        for index in indices:
-            moved[index] = replace(moved[index], objective=moved[index].objective.on(model))
-    return moved

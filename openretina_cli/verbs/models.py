@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openretina_cli import completion
 from openretina_cli.checks import closest
 from openretina_cli.config.help import title_of
 from openretina_cli.errors import SettingError
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
-from openretina_cli.store.package import config_directory, own_yaml
+from openretina_cli.models.published import packaged_models, remote_of
+from openretina_cli.store.package import config_directory
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.run import RunConsole
 from openretina_cli.terminal.tables import columns_table, facts_table
@@ -72,19 +73,14 @@ class Known:
         return "on this machine" if is_complete(self.remote) else f"not here: openretina models fetch {self.name}"
 
 
-def _known(path: Path) -> Known:
-    node = own_yaml(path)
-    remote = None
-    if "url" in node:
-        remote = RemoteCheckpoint.ensemble(node["name"], node["url"], node["seeds"])
-    elif is_web_address(node.get("path")):
-        remote = RemoteCheckpoint.single(node["path"], node["name"])
-    return Known(path.stem, title_of(path), not {"path", "module"}.intersection(node), remote)
+def _known(name: str, settings: Mapping[str, Any]) -> Known:
+    bundled = not {"path", "module"} & settings.keys()
+    return Known(name, title_of(config_directory() / "model" / f"{name}.yaml"), bundled, remote_of(settings))
 
 
 def known_models() -> dict[str, Known]:
     """The models of the packaged configs, by name."""
-    return {path.stem: _known(path) for path in sorted((config_directory() / "model").glob("*.yaml"))}
+    return {name: _known(name, settings) for name, settings in packaged_models().items()}
 
 
 def _print_list(console: SafeConsole) -> None:

@@ -30,8 +30,8 @@ out into a folder.
 
 GROUPS = """
 Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of what was
-chosen. The default is shown, with its settings. Of constraint, gradient and
-penalty several can be chosen, and are applied in order: constraint=[norm,range]."""
+chosen. The default is shown, with its settings. Of constraint, gradient, penalty
+and output several can be chosen, and are applied in order: constraint=[norm,range]."""
 
 SWEEPS = """
 Sweeps: with -m, a list or range for any key makes a run of each combination.
@@ -68,7 +68,7 @@ def optimize_help(folders: list[Path], width: int) -> str:
     own = sorted({path.name for folder in folders[1:] for path in folder.iterdir() if path.is_dir()} - defaults.keys())
     for name in [*defaults, *own]:
         default = defaults.get(name, "null")
-        lines += group_lines(name, folders, [default.strip("[]")], default, width)
+        lines += group_lines(name, folders, default.strip("[]").split(","), default, width)
     lines += [SWEEPS, *group_lines(LAUNCHER, folders, ["slurm"], "batched", width)]
     return "\n".join([*lines, "", FLAGS])
 
@@ -102,7 +102,6 @@ def run(argv: Sequence[str]) -> None:
     from openretina_cli.config.compose import compose, is_sweep, read_arguments
     from openretina_cli.config.hydra_app import hand_to_hydra
     from openretina_cli.config.overrides import read_overrides
-    from openretina_cli.run.command import sweep
     from openretina_cli.run.single import run_single, sweep_job
 
     args, parser = read_arguments(argv)
@@ -111,6 +110,8 @@ def run(argv: Sequence[str]) -> None:
     if any((args.cfg, args.info, args.hydra_help, args.shell_completion, args.resolve, args.experimental_rerun)):
         hand_to_hydra(args, parser, sweep_job)
     elif sweeps:
+        from openretina_cli.run.command import sweep  # the report, and what else a single run need not wait for
+
         sweep(args, parser, overrides)
     else:
         run_single(compose(args, args.overrides))

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from openretina_cli.artifacts.later_pictures import LaterPictures, Tally
-from openretina_cli.artifacts.pictures import Pictures
-from openretina_cli.artifacts.rendering import Renderer
 from openretina_cli.checks import one_of, require
-from openretina_cli.completion import paths, starting
+from openretina_cli.completion import paths, settings, starting
 from openretina_cli.config.paths import expand_word
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.finder import find_finished
-from openretina_cli.store.names import FORMATS
-from openretina_cli.store.reader import read_result
-from openretina_cli.store.values import below
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.text import one_line
+
+if TYPE_CHECKING:
+    from openretina_cli.output.drawing.later import Tally
 
 WRITES_FILES = True
 HELP = """\
@@ -35,10 +31,13 @@ Make the video and the figure of finished runs, from their folders alone.
   openretina render outputs/sweep                  what is not there yet
   openretina render outputs/sweep figure=[png,pdf] video=false
   openretina render outputs/sweep dpi=300 overwrite=true
+  openretina render outputs/sweep output=[mine]    a picture of your own
 
 A folder is a run, or holds runs at any depth. No model is needed, and a picture
 is the same as one made by openretina optimize at once.
 
+  output=[video,figure] which pictures; output.NAME.KEY=VALUE as in
+                        openretina optimize --help, --config-dir=DIR for yours
   video=true            whether stimulus.mp4 is made
   video_scale=symmetric symmetric: zero at mid-grey; joint: minimum to maximum
   figure=[png]          formats of composition: png, pdf, svg; [] for none
@@ -46,47 +45,32 @@ is the same as one made by openretina optimize at once.
   workers=2             processes that draw; by default one per core, at most 8
   overwrite=false       whether pictures that are there are made anew
 
-Unless they are given, video_scale and dpi (up to 300) are those of each run.
+Unless they are given, the looks of a picture (video_scale, and dpi up to 300) are
+those of each run.
 """
 
 MOST_WORKERS = 256
 MOST_REASONS = 20
 """Lines of reasons; in a broken sweep they are much alike."""
 
-
-SCALES = ("symmetric", "joint")
-DPI = range(20, 1201)
-USUAL_DPI = 160
-FINEST_OWN = 300
-"""Dots per inch that a run's own settings can ask for: 1200 take a gigabyte."""
+SHORT = ("video_scale", "figure", "dpi")
+"""Settings of pictures that are typed without `output.`"""
+NAMES = ("output", "video", *SHORT, "workers", "overwrite")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; None leaves a choice to the settings of each run, or to the renderer."""
+    """What is asked for.
 
-    video: bool = True
-    video_scale: str | None = None
-    figure: tuple[str, ...] = ("png",)
-    dpi: int | None = None
+    Attributes:
+        words: overrides of the group `output`, as `openretina optimize` takes them.
+        workers: processes that draw; None leaves their number to the renderer.
+        overwrite: whether pictures that are there are made anew.
+    """
+
+    words: tuple[str, ...] = ("output=[video,figure]",)
     workers: int | None = None
     overwrite: bool = False
-
-    def pictures(self, folder: Path) -> Pictures:
-        """The pictures of a run that are asked for."""
-        dpi, scale = self._own(folder)
-        usual_dpi = min(dpi, FINEST_OWN) if type(dpi) is int and dpi in DPI else USUAL_DPI
-        usual_scale = scale if isinstance(scale, str) and scale in SCALES else SCALES[0]
-        return Pictures(self.video, self.video_scale or usual_scale, self.figure, self.dpi or usual_dpi)
-
-    @staticmethod
-    def _own(folder: Path) -> tuple[object, object]:
-        """The dpi and the video_scale that a run states, whatever they are."""
-        try:
-            settings = read_result(folder).settings
-        except ArtifactError:  # told when the pictures are drawn
-            return None, None
-        return below(settings, "output.dpi"), below(settings, "output.video_scale")
 
 
 def _truth(name: str, text: str) -> bool:
@@ -94,33 +78,10 @@ def _truth(name: str, text: str) -> bool:
     return text == "true"
 
 
-def _whole(name: str, text: str, allowed: range) -> int:
-    fits = text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in allowed
-    require(fits, name, text, f"a whole number from {allowed[0]} to {allowed[-1]}")
+def _workers(text: str) -> int:
+    fits = text.isascii() and text.isdecimal() and len(text) < 10 and int(text) <= MOST_WORKERS
+    require(fits, "workers", text, f"a whole number from 0 to {MOST_WORKERS}")
     return int(text)
-
-
-def _scale(name: str, text: str) -> str:
-    one_of(name, text, SCALES)
-    return text
-
-
-def _formats(name: str, text: str) -> tuple[str, ...]:
-    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    endings = tuple(dict.fromkeys(ending.strip() for ending in inside.split(","))) if inside.strip() else ()
-    for ending in endings:
-        one_of(name, ending, FORMATS)
-    return endings
-
-
-READERS: Mapping[str, Callable[[str, str], Any]] = {
-    "video": _truth,
-    "video_scale": _scale,
-    "figure": _formats,
-    "dpi": partial(_whole, allowed=DPI),
-    "workers": partial(_whole, allowed=range(MOST_WORKERS + 1)),
-    "overwrite": _truth,
-}
 
 
 def help_text(argv: Sequence[str]) -> str:
@@ -131,9 +92,25 @@ def help_text(argv: Sequence[str]) -> str:
 
 def complete(before: Sequence[str], word: str) -> Iterator[str]:
     """Folders and settings."""
-    del before
+    if word.startswith("output"):
+        yield from settings(before, word)
     yield from paths(word, folders_only=True)
-    yield from starting((f"{name}=" for name in READERS), word)
+    yield from starting((f"{name}=" for name in NAMES), word)
+
+
+def _override(word: str) -> str:
+    """The override of `openretina optimize` that a word stands for.
+
+    Raises:
+        SettingError: the word is no setting of this verb.
+    """
+    name, equals, text = word.partition("=")
+    if name in SHORT and equals:
+        one = name == "figure" and not text.startswith("[")
+        return f"output.{name}=[{text}]" if one else f"output.{word}"
+    if name.lstrip("+").partition(".")[0] != "output" and name != "--config-dir":
+        raise SettingError(f"render has no setting {name}", expected="one of " + ", ".join(NAMES))
+    return word
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[list[Path], Request]:
@@ -143,15 +120,19 @@ def read_arguments(argv: Sequence[str]) -> tuple[list[Path], Request]:
         SettingError: there is no folder among them, or a setting is not known or has no such value.
     """
     folders = [word for word in argv if Path(word).is_dir() or not ("=" in word or word.startswith("-"))]
-    values = {}
-    for word in (word for word in argv if word not in folders):
-        name, _, text = word.partition("=")
-        if name not in READERS:
-            raise SettingError(f"render has no setting {name}", expected="one of " + ", ".join(READERS))
-        values[name] = READERS[name](name, text)
+    given = [word for word in argv if word not in folders]
+    own = {name: text for name, _, text in (word.partition("=") for word in given)}
+    words = [_override(word) for word in given if word.partition("=")[0] not in ("video", "workers", "overwrite")]
+    video = _truth("video", own.get("video", "true"))
+    if "output" not in own:
+        words.insert(0, "output=[video,figure]" if video else "output=[figure]")
+    elif "video" in own:
+        raise SettingError(f"video={own['video']} and output={own['output']} contradict", expected="one of them")
+    overwrite = _truth("overwrite", own.get("overwrite", "false"))
     if not folders:
         raise SettingError("render needs a folder", expected="DIR [DIR ...]", repair="openretina render outputs")
-    return [Path(name) for name in folders], Request(**values)
+    workers = _workers(own["workers"]) if "workers" in own else None
+    return [Path(name) for name in folders], Request(tuple(words), workers, overwrite)
 
 
 @contextmanager
@@ -180,16 +161,21 @@ def run(argv: Sequence[str]) -> None:
     Raises:
         SettingError: a folder is not there or holds no finished run, or a setting is wrong.
         ArtifactError: some pictures could not be made; those that could are there.
+        Exception: an error of Hydra's about an override, which `config.errors.explain` puts into a sentence.
     """
     folders, request = read_arguments([expand_word(word) for word in argv])
+    from openretina_cli.config.compose import compose_settings
+    from openretina_cli.output.drawing.later import absent, draw_folders, own_pictures
+    from openretina_cli.output.drawing.renderer import Renderer
+
     console = make_console()
+    wanted = own_pictures(compose_settings(request.words), request.words)
     runs = find_finished(folders)
     workers = 0 if request.workers is None and len(runs) == 1 else request.workers
     with _progress(console, len(runs)) as advance, Renderer(workers) as renderer, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of letters that no font has and of numbers that overflow
-        later = LaterPictures(request.pictures, request.overwrite, renderer, advance)
-        later.draw(runs)
-    tally = later.tally
+        missing = (lambda pictures, _: pictures) if request.overwrite else absent
+        tally = draw_folders(runs, wanted, missing, renderer, advance)
     _print_tally(tally, console)
     if tally.failed:
         raise ArtifactError(f"{tally.failed} of {tally.made + tally.failed} pictures could not be made")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli import completion
-from openretina_cli.artifacts.folder import RunFolder
 from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Stages
 from openretina_cli.terminal.run import RunConsole, print_note
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
     import torch
 
     from openretina_cli.config.settings import Settings
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
     from openretina_cli.validation.bench import Validation
     from openretina_cli.validation.held_out import Rescored
     from openretina_cli.validation.report import TypeSummary

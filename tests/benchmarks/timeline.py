@@ -28,12 +28,9 @@ PARTS = {
     ("openretina_cli.run.acceleration", "accelerate"): "fast form",
     ("openretina_cli.run.acceleration", "full_responses"): "response",
     ("openretina_cli.loop.loop", "optimize_stack"): "optimise",
-    ("openretina_cli.artifacts.figure", "Composer.encode"): "figure",
-    ("openretina_cli.artifacts.video", "encode_video"): "video",
-    ("openretina_cli.artifacts.tables", "write_stimulus"): "write tensors and tables",
-    ("openretina_cli.artifacts.tables", "write_history"): "write tensors and tables",
-    ("openretina_cli.artifacts.tables", "write_response"): "write tensors and tables",
-    ("openretina_cli.artifacts.tables", "write_result"): "write tensors and tables",
+    ("openretina_cli.output.composition.composer", "Composer.encode"): "figure",
+    ("openretina_cli.output.film.mp4", "encode_video"): "video",
+    ("openretina_cli.output.chosen", "write_numbers"): "write tensors and tables",
 }
 """Functions and methods by module and name, wrapped as soon as their module is there, before anyone can import them."""
 

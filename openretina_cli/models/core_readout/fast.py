@@ -6,7 +6,6 @@ the window and the neurons asked for are computed.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.convolution import (
     Convolution,
     DenseConvolution,
@@ -28,18 +26,13 @@ from openretina_cli.models.core_readout.fast_direct import direct_form
 from openretina_cli.models.core_readout.fast_layers import FoldedLayer, MaskedReadout, Ranges
 from openretina_cli.models.core_readout.fast_small import Masked, small_form
 from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout
+from openretina_cli.models.fast_form import CannotFoldError, FastForm, Window
 
 if TYPE_CHECKING:
     from openretina_cli.models.core_readout.model import Member
 
-logger = logging.getLogger(__name__)
-
 NEGLIGIBLE = 3e-7
 """Temporal functions weaker than this share of the strongest are rounding errors of the weights."""
-
-
-class CannotFoldError(Exception):
-    """Why a model has no fast form."""
 
 
 RISING = (nn.ELU, nn.ReLU, nn.LeakyReLU, nn.Softplus, nn.SELU, nn.CELU, nn.Tanh, nn.Sigmoid, nn.Identity)
@@ -160,33 +153,6 @@ class _ToMembers(nn.Module):
         return apart.transpose(3, 4) if self.members > 1 else apart.view(*x.shape[:3], 1, *x.shape[4:])
 
 
-class FastCoreReadout(nn.Module):
-    """The responses of some neurons in one window.
-
-    Args:
-        steps: from stimulus to features.
-        readout: from features to responses.
-        frames: stimulus frames.
-    """
-
-    def __init__(self, steps: Sequence[nn.Module], readout: nn.Module, frames: int) -> None:
-        super().__init__()
-        self.steps = nn.Sequential(*steps)
-        self.readout = readout
-        self.frames = frames
-
-    def forward(self, stimulus: Tensor) -> Tensor:
-        """Map stimuli `(batch, channel, time, height, width)` to responses `(batch, window, neuron)`.
-
-        Raises:
-            ModelError: the stimulus has another number of frames than the fast form was made for.
-        """
-        if stimulus.shape[2] != self.frames:
-            raise ModelError(f"the stimulus has {stimulus.shape[2]} frames", expected=f"{self.frames}")
-        responses: Tensor = self.readout(self.steps(stimulus))
-        return responses
-
-
 def _masks(readout: nn.Module, neurons: Sequence[int], height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Masks `(height, width, neuron)`, weights `(channel, neuron)` and bias of some neurons.
 
@@ -227,7 +193,6 @@ class FoldedModel:
         if len({_structure(core) for core in cores}) != 1:
             raise CannotFoldError("its members differ in architecture")
         self.members = members
-        self.device = next(members[0].buffers()).device
         self.field = field
         self.core = cores[0]
         stacks = zip(*(core.layers for core in cores if isinstance(core, StackedCore)), strict=True)
@@ -252,8 +217,8 @@ class FoldedModel:
         return shapes
 
     @torch.no_grad()
-    def form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module:
-        """Make a fast form; see `CoreReadoutModel.fast_form`."""
+    def form(self, session: str, neurons: Sequence[int], frames: int, window: Window) -> nn.Module:
+        """Make a fast form; see `Retina.fast_form`."""
         cut: int = self.core.cut  # type: ignore[assignment]  # of a core that was folded
         readouts = [member.readout(session) for member in self.members]
         if not self.layers and (direct := direct_form(readouts, neurons, frames, (window[0] + cut, window[1] + cut))):
@@ -274,4 +239,4 @@ class FoldedModel:
         steps[1:1] = [_ToMembers(len(self.members))] if steps else []
         cropped = masks[:, rows.start : rows.stop, columns.start : columns.stop].transpose(1, 2)
         readout = MaskedReadout(cropped, weights, bias)
-        return FastCoreReadout([_Prelude(self.core, ranges), *steps], readout, frames)
+        return FastForm(nn.Sequential(_Prelude(self.core, ranges), *steps), readout, frames, slice(None))

@@ -7,39 +7,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.readout import Readout
+from openretina_cli.models.fast_form import FastForm
 
 
-class DirectReadouts(nn.Module):
-    """The mean response of several readouts to a part of the stimulus.
+class _Mean(nn.Module):
+    """The mean response of several readouts."""
 
-    Args:
-        readouts: of the members.
-        frames: stimulus frames.
-        seen: those of them that the readouts take.
-    """
-
-    def __init__(self, readouts: Sequence[Readout], frames: int, seen: slice) -> None:
+    def __init__(self, readouts: Sequence[Readout]) -> None:
         super().__init__()
         self.readouts = nn.ModuleList(readouts)
-        self.frames = frames
-        self.seen = seen
 
-    def forward(self, stimulus: Tensor) -> Tensor:
-        """Map stimuli `(batch, channel, time, height, width)` to responses `(batch, window, neuron)`.
-
-        Raises:
-            ModelError: the stimulus has another number of frames than the fast form was made for.
-        """
-        if stimulus.shape[2] != self.frames:
-            raise ModelError(f"the stimulus has {stimulus.shape[2]} frames", expected=f"{self.frames}")
-        return torch.stack([readout(stimulus[:, :, self.seen]) for readout in self.readouts]).mean(0)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features to responses `(batch, time, neuron)`."""
+        return torch.stack([readout(x) for readout in self.readouts]).mean(0)
 
 
 def direct_form(
     readouts: Sequence[Readout], neurons: Sequence[int], frames: int, window: tuple[int, int]
-) -> DirectReadouts | None:
+) -> FastForm | None:
     """The fast form of readouts that look at the stimulus itself, where some neurons of them are a readout too.
 
     Args:
@@ -51,4 +37,4 @@ def direct_form(
     chosen = [some for readout in readouts if (some := readout.of(neurons)) is not None]
     if len(chosen) != len(readouts):
         return None
-    return DirectReadouts(chosen, frames, slice(window[0], window[1] + readouts[0].lag))
+    return FastForm(nn.Sequential(), _Mean(chosen), frames, slice(window[0], window[1] + readouts[0].lag))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from openretina_cli.models import fast_layers
 from openretina_cli.models.core_readout.core import StackedCore
 from openretina_cli.models.core_readout.fast_layers import FoldedLayer
-from openretina_cli.models.fast import FastRetina, layers_of
+from openretina_cli.models.fast import layers_of
+from openretina_cli.models.fast_form import FastForm
 
 WORTH = 1.5
 """Operations on small fields take that much longer one by one as parts of Fourier transforms."""
@@ -65,7 +66,7 @@ def _folded(layer: FoldedLayer) -> fast_layers.FoldedLayer:
 
 def small_form(
     layers: Sequence[FoldedLayer], core: nn.Module, readout: Masked, shapes: Shapes, window: tuple[int, int]
-) -> FastRetina | None:
+) -> FastForm | None:
     """The fast form for small fields, where the model is of the kind, and that takes fewer operations.
 
     Args:
@@ -87,4 +88,4 @@ def small_form(
     seen = slice(core.cut + window[0], core.cut + window[1] + lag)
     made = layers_of([_folded(layer) for layer in layers], seen.stop - seen.start, (height, width))
     masks = readout.masks.flatten(1, 2)
-    return FastRetina(made, fast_layers.Readout(masks, readout.weights, readout.bias), frames, seen)
+    return FastForm(made, fast_layers.Readout(masks, readout.weights, readout.bias), frames, seen)

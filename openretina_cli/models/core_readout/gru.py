@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from openretina_cli.models.architecture import NONLINEARITIES
 from openretina_cli.models.core_readout.convolution import (
     CONVOLUTIONS,
     ConvolutionSpec,
@@ -27,24 +28,6 @@ from openretina_cli.models.core_readout.core import (
 )
 from openretina_cli.models.core_readout.settings import Settings
 from openretina_cli.models.core_readout.weights import Weights
-
-NONLINEARITIES: dict[str, type[nn.Module]] = {
-    kind.__name__: kind
-    for kind in (
-        nn.ELU,
-        nn.ReLU,
-        nn.LeakyReLU,
-        nn.Softplus,
-        nn.GELU,
-        nn.SELU,
-        nn.CELU,
-        nn.SiLU,
-        nn.Tanh,
-        nn.Sigmoid,
-        nn.Identity,
-    )
-}
-"""Classes of torch.nn that a recurrent core may name, which all do without arguments."""
 
 
 class Gate(nn.Module):

@@ -18,9 +18,9 @@ from openretina_cli.models.core_readout.model import CoreReadoutModel, Member
 from openretina_cli.models.core_readout.readout_reader import Features, Session
 from openretina_cli.models.core_readout.records import read_checkpoint
 from openretina_cli.models.core_readout.weights import Weights
-from openretina_cli.models.directory import Presentation, channel_names
-from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.facts import ModelFacts, Presentation
 from openretina_cli.models.foreign_file import one_line_errors
+from openretina_cli.models.member_files import chosen_members
 from openretina_cli.models.safe_files import PathLike
 from openretina_cli.store.digest import sha256_of
 
@@ -72,11 +72,7 @@ def checkpoint_files(path: PathLike | Sequence[PathLike], members: Sequence[int]
         found = [folder]
     if not found:
         raise ModelError(f"{path} holds no checkpoint", expected="files such as seed_0.ckpt", repair="model.path=FILE")
-    chosen = range(len(found)) if members is None else members
-    for index in chosen:
-        if not 0 <= index < len(found):
-            raise ModelError(f"model.members={list(chosen)} names member {index}", expected=f"0 to {len(found) - 1}")
-    return [found[index] for index in chosen]
+    return chosen_members(found, members)
 
 
 def _field(form: Form, info: Info) -> tuple[int, int, int]:
@@ -151,7 +147,7 @@ def _facts(members: Sequence[_Loaded], files: Sequence[Path], path: object, stat
     return ModelFacts(
         name=stated.name or _name(files, path),
         sessions=first.neurons,
-        channels=channel_names(stated.channels, channels),
+        channels=stated.channel_names(channels),
         height=height,
         width=width,
         lag=first.member.lag,

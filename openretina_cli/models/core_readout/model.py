@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from openretina_cli.models.core_readout.core import Core
-from openretina_cli.models.core_readout.fast import CannotFoldError, FoldedModel
+from openretina_cli.models.core_readout.fast import FoldedModel
 from openretina_cli.models.core_readout.readout import MaskReadout, Readout
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.twin import Retina, the_session
-
-logger = logging.getLogger(__name__)
+from openretina_cli.models.fast_form import Folded
+from openretina_cli.models.retina import Ensemble
 
 
 class Member(nn.Module):
@@ -55,7 +52,7 @@ class Member(nn.Module):
         return response
 
 
-class CoreReadoutModel(Retina):
+class CoreReadoutModel(Ensemble):
     """Members trained from different seeds, whose responses are averaged.
 
     Args:
@@ -64,25 +61,9 @@ class CoreReadoutModel(Retina):
     """
 
     def __init__(self, members: Sequence[Member], facts: ModelFacts) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.facts = facts
+        super().__init__(members, facts)
         self.narrow = not all(isinstance(r, MaskReadout) for member in members for r in member.readouts)
-        self._folded: FoldedModel | None = None
-        self.freeze()
 
-    def fast_form(self, session: str, neurons: Sequence[int], frames: int, window: tuple[int, int]) -> nn.Module | None:
-        """See `Retina.fast_form`."""
-        try:
-            if self._folded is None or self._folded.device != next(self.buffers()).device:
-                self._folded = FoldedModel(list(self.members), (self.facts.height, self.facts.width))  # type: ignore[arg-type]
-            return self._folded.form(session, neurons, frames, window)
-        except CannotFoldError as reason:
-            logger.info("No fast form: %s. The plain form is used.", reason)
-            return None
-
-    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
-        """Mean response `(batch, frame, neuron)` of the members."""
-        session = the_session(self.facts.sessions, data_key)
-        responses: list[Tensor] = [member(stimulus, session) for member in self.members]
-        return responses[0] if len(responses) == 1 else torch.stack(responses).mean(0)
+    def fold(self) -> Folded:
+        """See `Ensemble.fold`."""
+        return FoldedModel(list(self.members), (self.facts.height, self.facts.width))  # type: ignore[arg-type]

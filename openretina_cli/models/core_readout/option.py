@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from openretina_cli.checks import neuron_list, positive, range_pairs, require
+from openretina_cli.checks import neuron_list
 from openretina_cli.models.core_readout.load import load_core_readout
 from openretina_cli.models.core_readout.model import CoreReadoutModel
-from openretina_cli.models.directory import Presentation
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
+from openretina_cli.models.facts import Presentation
 from openretina_cli.web_address import is_web_address
 
 
@@ -62,22 +62,10 @@ def core_readout(
         DownloadError: a file could not be downloaded.
         SettingError: a value is out of range.
     """
-    positive("frame_rate", frame_rate)
-    positive("pixel_size", pixel_size)
-    sound = min_quality is None or -1 <= min_quality <= 1
-    require(sound, "min_quality", min_quality, "a correlation from -1 to 1")
     if members is not None:
         neuron_list("members", members)
     typed = _listed(path)
-    presentation = Presentation(
-        name=name,
-        channels=None if channels is None else tuple(channels),
-        frame_rate=frame_rate,
-        pixel_size=pixel_size,
-        stimulus_range=range_pairs("stimulus_range", stimulus_range),
-        min_quality=min_quality,
-        source=", ".join(typed) if isinstance(typed, list) else typed,
-        note=note,
-    )
+    source = ", ".join(typed) if isinstance(typed, list) else typed
+    stated = Presentation(name, channels, frame_rate, pixel_size, stimulus_range, source, min_quality, note)
     here = [_here(file, name, report) for file in typed] if isinstance(typed, list) else _here(typed, name, report)
-    return load_core_readout(here, members, center_readouts, presentation)
+    return load_core_readout(here, members, center_readouts, stated)

@@ -1,0 +1,1 @@
+"""Numbers of stimuli and responses: pure functions."""

@@ -1,0 +1,26 @@
+"""The models that the packaged configs name, read from their YAML alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from openretina_cli.models.download import RemoteCheckpoint
+from openretina_cli.store.package import config_directory
+from openretina_cli.web_address import is_web_address
+
+
+def packaged_models() -> dict[str, dict[str, Any]]:
+    """The settings of every `configs/model/NAME.yaml`, by name."""
+    paths = sorted((config_directory() / "model").glob("*.yaml"))
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def remote_of(settings: Mapping[str, Any]) -> RemoteCheckpoint | None:
+    """Where the files of a model are downloaded from; None for models that are not."""
+    if settings.get("url") is not None:
+        return RemoteCheckpoint.ensemble(settings["name"], settings["url"], settings.get("seeds") or ())
+    path = settings.get("path", "")
+    return RemoteCheckpoint.single(path, settings["name"]) if is_web_address(path) else None

@@ -1,0 +1,1 @@
+"""The figure of a run: one page of panels."""

@@ -1,0 +1,106 @@
+"""What the outputs of a run are made from: plain arrays and facts, which can be read back from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openretina_cli.errors import ArtifactError
+from openretina_cli.store import arrays
+from openretina_cli.store.names import RESPONSE, STIMULUS
+from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import Result
+from openretina_cli.text import one_line
+
+LONGEST_TITLE = 500
+"""Characters of a title, of which a figure has room for a few lines."""
+
+DRAWN = ("channels", "neurons", "lag_frames", "window_response_frames", "frame_rate_hz", "pixel_size_um", "title")
+"""Fields of a result that pictures are drawn from."""
+
+MAX_LAG = 100_000
+"""Frames before the first response, and last frame of the window; the time axis reaches so far."""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One finished run, as the video and the figure see it.
+
+    Attributes:
+        stimulus: `(channel, time, height, width)`, float32, in units of the training set's standard deviation.
+        channels: channel names, such as `("green", "uv")`.
+        response: `(time, trace)`, the responses drawn; empty `(0, 0)` when there are none.
+        trace_names: a label per column of `response`, such as `("neuron 42",)`.
+        lag: response frame r belongs to stimulus frame r + lag.
+        window: response frames `[start, stop)` that were optimised, or None.
+        frame_rate: Hz, or None when unknown or for a static image (then axes are in frames).
+        pixel_size: um per pixel edge, or None when unknown (then no scale in um is drawn).
+        title: what was optimised, in one line.
+    """
+
+    stimulus: NDArray[np.float32]
+    channels: tuple[str, ...]
+    response: NDArray[np.float32]
+    trace_names: tuple[str, ...]
+    lag: int
+    window: tuple[int, int] | None
+    frame_rate: float | None
+    pixel_size: float | None
+    title: str
+
+    def __post_init__(self) -> None:
+        """Makes the names safe to draw, whatever file they come from."""
+        object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
+        object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
+        object.__setattr__(self, "title", one_line(self.title, LONGEST_TITLE))
+
+    @property
+    def stimulus_window(self) -> tuple[int, int] | None:
+        """The stimulus frames `[start, stop)` that coincide with the response window."""
+        if self.window is None:
+            return None
+        return self.window[0] + self.lag, self.window[1] + self.lag
+
+
+def read_view(folder: Path) -> RunView:
+    """The run in a folder, as `openretina optimize` drew it.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or the files do not fit each other.
+    """
+    result = read_result(folder)
+    result.need(*DRAWN)
+    if max(result.lag, *(result.window or (0,))) > MAX_LAG:
+        raise ArtifactError(f"{result.path} states a lag or window beyond {MAX_LAG} frames")
+    stimulus = arrays.read_stimulus(folder)
+    if len(stimulus) != len(result.channels):
+        problem = f"{folder / STIMULUS} has {len(stimulus)} channels"
+        raise ArtifactError(problem, expected=str(len(result.channels)))
+    return RunView(
+        stimulus=stimulus,
+        channels=result.channels,
+        response=_response(folder, result),
+        trace_names=tuple(f"neuron {neuron}" for neuron in result.neurons),
+        lag=result.lag,
+        window=result.window,
+        frame_rate=result.frame_rate,
+        pixel_size=result.pixel_size,
+        title=result.title,
+    )
+
+
+def _response(folder: Path, result: Result) -> NDArray[np.float32]:
+    """The responses `(time, trace)`: the last columns of the table, one for each neuron.
+
+    Raises:
+        ArtifactError: the table cannot be read, or has no such columns.
+    """
+    header, table = arrays.read_response(folder)
+    traces = len(result.neurons)
+    if len(header) < traces:
+        raise ArtifactError(f"{folder / RESPONSE} has {len(header)} columns", expected=f"a column for each of {traces}")
+    with np.errstate(over="ignore"):
+        return table[:, len(header) - traces :].astype(np.float32)

@@ -1,0 +1,119 @@
+"""What options of the search space cost and remove, on the simulated retina whose true responses are known.
+
+Every cell is optimised on four of the five bundled twins, and its stimulus scored on the fifth and on the truth. Run
+`.venv/bin/python tests/benchmarks/search_space.py`; it prints the table of docs/search_space.md in about 5 minutes on 2
+cores.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from openretina_cli.config.compose import compose_settings
+from openretina_cli.filters import SPACE, share_above
+from openretina_cli.models.twin import EnsembleModel, Twin
+from openretina_cli.run.acceleration import accelerate
+from openretina_cli.run.model import build_model
+from openretina_cli.run.problem import Plan
+from openretina_cli.separable import rank_share
+from openretina_cli.validation.cells import optimize_cells, plan_cells
+from openretina_cli.validation.stacks import measure, silent
+from openretina_cli.validation.truth import Truth, on_truth
+
+BASE = ["device=cpu", "constraint=[norm_and_range]", "stimulus.norm=30", "stimulus.std=1", "stopper.max_iterations=100"]
+"""Norm and start of Höfling et al. 2024, at the example notebook's learning rate and window."""
+SETTINGS = {
+    "raw": [],
+    "gradient=[blur] sigma 0.5": ["gradient=[blur]", "gradient.blur.sigma=0.5"],
+    "gradient=[blur] sigma 0.7": ["gradient=[blur]"],
+    "gradient=[blur] sigma 1.0": ["gradient=[blur]", "gradient.blur.sigma=1"],
+    "stimulus=fourier cutoff 0.25": ["stimulus=fourier"],
+    "stimulus=fourier phase_only": ["stimulus=fourier", "stimulus.phase_only=true", "stimulus.cutoff=null"],
+    "stimulus=low_rank rank 1": ["stimulus=low_rank"],
+    "stimulus=low_rank rank 2": ["stimulus=low_rank", "stimulus.rank=2"],
+    "low_rank 2, blur 0.7": ["stimulus=low_rank", "stimulus.rank=2", "gradient=[blur]"],
+    "fourier 0.25, blur 0.7": ["stimulus=fourier", "gradient=[blur]"],
+}
+STEP = 9
+"""Every ninth of the 210 cells is taken... of each session, 12 cells of 105."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of all cells under one setting.
+
+    Attributes:
+        own: response of the four twins.
+        held_out: of the fifth.
+        true: of the simulated retina.
+        high: share of power above 0.25 cycles per pixel.
+        rank_one: share of power of the nearest stimulus of rank 1.
+        warned: cells whose result has a warning.
+    """
+
+    own: list[float]
+    held_out: list[float]
+    true: list[float]
+    high: list[float]
+    rank_one: list[float]
+    missed_norm: int
+
+
+def responses(plans: Sequence[Plan], retina: EnsembleModel, stimuli: Sequence[Tensor]) -> list[float]:
+    """The objective of each plan on another model."""
+    moved = [
+        replace(plan, retina=retina, problem=replace(plan.problem, objective=plan.problem.objective.on(retina)))
+        for plan in plans
+    ]
+    return measure([plan.problem for plan in accelerate(moved)], stimuli)
+
+
+def found_under(words: Sequence[str], own: EnsembleModel, other: EnsembleModel, truth: Truth, step: int) -> Found:
+    """Optimise every `step`-th cell of both sessions under a setting, and score what comes out."""
+    settings = compose_settings([*words])
+    plans = plan_cells(settings, own, list(truth.facts.sessions), torch.device("cpu"), False)[::step]
+    candidates = optimize_cells(plans, silent)
+    stimuli = [candidate.stimulus for candidate in candidates]
+    return Found(
+        [candidate.predicted for candidate in candidates],
+        responses(plans, other, stimuli),
+        measure(on_truth(plans, truth), stimuli),
+        [share_above(stimulus[None], 0.25, SPACE) for stimulus in stimuli],
+        [rank_share(stimulus[None], 1, False) for stimulus in stimuli],
+        sum(abs(float(stimulus.norm()) / 30 - 1) > 0.01 for stimulus in stimuli),
+    )
+
+
+def row(name: str, found: Found, raw: Found) -> str:
+    """A line of the table: medians over cells, scores relative to those of the raw optimum."""
+    scores = [(found.own, raw.own), (found.held_out, raw.held_out), (found.true, raw.true)]
+    ratios = [statistics.median(a / b for a, b in zip(*pair, strict=True)) for pair in scores]
+    cells = " | ".join(f"{ratio:.3f}" for ratio in ratios)
+    high, rank = statistics.median(found.high), statistics.median(found.rank_one)
+    return f"| `{name}` | {cells} | {high:.1%} | {rank:.0%} | {found.missed_norm} |"
+
+
+def main(step: int, names: Sequence[str]) -> None:
+    """Print the table of every `step`-th cell."""
+    retina = build_model(compose_settings([*BASE]).model, 50, torch.device("cpu"), None)
+    members = [cast(Twin, member) for member in cast(EnsembleModel, retina).members]
+    own, other = EnsembleModel(members[:4], retina.facts), EnsembleModel(members[4:], retina.facts)
+    truth, raw = Truth(), None
+    print("| setting | four twins | fifth twin | truth | above 0.25 cycles per pixel | rank-1 share | norm missed |")
+    print("|---|---|---|---|---|---|---|")
+    for name in names or SETTINGS:
+        found = found_under([*BASE, *SETTINGS[name]], own, other, truth, step)
+        raw = raw or found
+        print(row(name, found, raw), flush=True)
+    print(f"{len(raw.own) if raw else 0} cells")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2:])

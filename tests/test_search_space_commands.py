@@ -1,0 +1,120 @@
+"""Every option of gradient, stimulus and constraint in the real command: in sweeps, pictures, reports, validations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import optimize, result
+
+from openretina_cli.main import main
+from openretina_cli.store.reader import read_result
+from openretina_cli.validation.run_folders import read_candidate
+from openretina_cli.validation.truth import Truth
+
+KNOWN = ("+model.pixel_size=50", "+model.frame_rate=30", "stopper.max_iterations=3")
+CASES: dict[str, tuple[str, ...]] = {
+    "blur": ("gradient=[blur]", "gradient.blur.sigma_end=0.1", "gradient.blur.sigma_frames=1"),
+    "spectral": ("gradient=[spectral]", "gradient.spectral.alpha_time=1"),
+    "normalize": ("gradient=[normalize]", "gradient.normalize.by=mean_abs"),
+    "gradient mask": ("gradient=[mask]", "gradient.mask.sigma_um=60"),
+    "fourier": ("stimulus=fourier", "stimulus.cutoff=0.004", "stimulus.unit=cycles_per_um", "stimulus.cutoff_hz=8"),
+    "phases": ("stimulus=fourier", "stimulus.phase_only=true", "stimulus.movie=movie.npy"),
+    "low_rank": ("stimulus=low_rank", "stimulus.rank=2"),
+    "clip": ("stimulus=clip", "stimulus.movie=movie.npy"),
+    "spatial_lowpass": ("constraint=[spatial_lowpass,norm]",),
+    "rank": ("constraint=[rank,norm]", "constraint.rank.jointly=true"),
+    "mask": ("constraint=[mask,norm]", "constraint.mask.from_run=first"),
+    "pin": ("constraint=[pin,norm]", "constraint.pin.first=2", "constraint.pin.last=1"),
+    "display": ("constraint=[norm,display]", "constraint.display.mean=100", "constraint.display.std=50"),
+}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a movie."""
+    monkeypatch.chdir(tmp_path)
+    np.save("movie.npy", np.random.default_rng(0).standard_normal((2, 1, 12, 8, 6)).astype(np.float32))
+    return tmp_path
+
+
+def stimulus(folder: Path) -> torch.Tensor:
+    found = torch.load(folder / "stimulus.pt", weights_only=True)
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_runs_of_a_sweep_share_calls_and_are_as_alone(name: str, place: Path) -> None:
+    if "from_run" in " ".join(CASES[name]):
+        torch.manual_seed(0)
+        assert optimize(Path("first"), *KNOWN) == 0
+    assert optimize(Path("sweep"), "-m", "seed=1,2", *KNOWN, *CASES[name]) == 0
+    folders = sorted((place / "sweep").glob("*/result.json"))
+    assert [result(path.parent)["runs_in_batch"] for path in folders] == [2, 2]
+    assert optimize(Path("alone"), "seed=2", *KNOWN, *CASES[name]) == 0
+    torch.testing.assert_close(stimulus(folders[1].parent), stimulus(place / "alone"), rtol=0, atol=1e-5)
+    assert not torch.equal(stimulus(folders[0].parent), stimulus(folders[1].parent))
+    found = result(place / "alone")
+    assert found["objective"]["final"] > found["objective"]["initial"]
+
+
+def test_what_a_run_lacks_is_in_its_result(place: Path) -> None:
+    tight = ("constraint=[norm_and_range,pin]", "constraint.norm_and_range.range=[-0.1,0.1]", "stimulus.norm=50")
+    assert optimize(Path("out"), *KNOWN, *tight, "constraint.pin.first=1", "constraint.pin.value=1") == 0
+    (warning,) = result(place / "out")["warnings"]
+    # 7 of 8 frames of 48 pixels at 0.1 are counted
+    assert (
+        warning
+        == f"the norm 50 cannot be reached inside the range: the norm is {np.sqrt(7 * 48) / 10:.4g} where 50 was asked"
+    )
+
+
+def test_a_run_whose_mask_is_of_another_stimulus_now_is_not_current(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*KNOWN, *CASES["mask"])
+    assert optimize(Path("first"), *KNOWN) == 0
+    assert optimize(Path("out"), *words) == 0
+    assert optimize(Path("out"), *words) == 0
+    assert optimize(Path("first"), *KNOWN, "seed=5", "overwrite=true") == 0
+    assert optimize(Path("out"), *words) == 2
+    assert "constraint.mask.from_run" in capsys.readouterr().err
+
+
+ROBUST = ("stimulus=low_rank", "gradient=[blur]", "constraint=[pin,norm_and_range]", "constraint.pin.first=5")
+TWIN = ("neuron=[3]", "stopper.max_iterations=2", "device=cpu")
+
+
+def test_pictures_reports_and_validations_take_them(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ("optimize", "neuron=3", *TWIN[1:], *ROBUST, "output=[tensor,tables]", "out=runs/a")
+    assert main(list(run)) == 0
+    assert main(["render", "runs"]) == 0
+    assert (place / "runs/a/composition.png").is_file()
+    assert main(["report", "runs"]) == 0
+    assert (place / "runs/index.html").is_file()
+    assert read_candidate(read_result(place / "runs/a"), Truth, torch.device("cpu")).stimulus.shape == (2, 50, 18, 16)
+    capsys.readouterr()
+    assert main([*run[:-1], *CASES["clip"], "out=clip"]) == 2
+    assert "expected (clip, 2, time, 18, 16) with 50 frames or more" in capsys.readouterr().err
+    assert main(["validate", "--held-out", *TWIN, *ROBUST, "out=held"]) == 0
+    assert (place / "held/held_out.csv").is_file()
+
+
+def test_a_mistake_is_one_line_with_its_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    mistakes: dict[tuple[str, ...], str] = {
+        ("constraint=[display]",): "constraint.display.mean=MEAN",
+        ("constraint=[mask]",): "constraint.mask.file=null, as are sigma_um and from_run",
+        ("gradient=[mask]", "gradient.mask.sigma_um=50"): "gradient.mask.sigma_um=50: Tiny does not say",
+        ("stimulus=fourier", "stimulus.cutoff_hz=5"): "stimulus.cutoff_hz=5: Tiny states no frame rate",
+        ("stimulus=clip",): "stimulus.movie is missing",
+        ("gradient=[blur]", "gradient.blur.sigma=-1"): "gradient.blur.sigma=-1.0; expected 0 to 100",
+    }
+    for words, message in mistakes.items():
+        assert optimize(Path("out"), *words) == 2
+        error: Any = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert message in error
