@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from openretina_cli.checks import NeuronChoice, closest, neuron_choice, require, spelt
+from openretina_cli.checks import closest, neuron_choice, require, spelt
 from openretina_cli.config.target import MISSING, Option, construct, read_option
 from openretina_cli.errors import SettingError
 from openretina_cli.store.identity import settings_key
@@ -33,7 +33,20 @@ REPLACED = {
 
 @dataclass(kw_only=True)
 class TopLevel:
-    """The plain settings above the groups."""
+    """The plain settings above the groups.
+
+    Attributes:
+        session: the session (`data_key`); None means the checkpoint's first.
+        neuron: a neuron, several for a joint stimulus, or "all", as the objective has it.
+        group: a cell-type group, whose neurons are meant instead of `neuron`.
+        seed: of the start.
+        device: auto, cpu, cuda, cuda:N or mps.
+        out: the run's folder.
+        overwrite: whether a finished run there is replaced.
+        keep: whether the last or the best stimulus is kept.
+        tf32: whether a GPU may round the factors of products to 10 bits.
+        fail_fast: whether a sweep stops at its first failed run.
+    """
 
     session: str | None = None
     neuron: Any
@@ -57,21 +70,11 @@ class TopLevel:
 TOP_LEVEL = tuple(item.name for item in fields(TopLevel))
 
 
-@dataclass
-class Settings:
+@dataclass(kw_only=True)
+class Settings(TopLevel):
     """All settings of one run, checked.
 
     Attributes:
-        session: the session (`data_key`); None means the checkpoint's first.
-        neuron: a neuron, several for a joint stimulus, or "all", as the objective has it.
-        group: a cell-type group, whose neurons are meant instead of `neuron`.
-        seed: of the start.
-        device: auto, cpu, cuda, cuda:N or mps.
-        out: the run's folder.
-        overwrite: whether a finished run there is replaced.
-        keep: whether the last or the best stimulus is kept.
-        tf32: whether a GPU may round the factors of products to 10 bits.
-        fail_fast: whether a sweep stops at its first failed run.
         constraint: by name, in the order they are applied.
         gradient: by name, in the order they are applied.
         penalty: by name.
@@ -80,26 +83,16 @@ class Settings:
         values: the settings as they were composed, as plain containers.
     """
 
-    session: str | None
-    neuron: NeuronChoice
-    group: int | None
-    seed: int
-    device: str
-    out: str
-    overwrite: bool
-    keep: Literal["last", "best"]
-    tf32: bool
-    fail_fast: bool
     model: Option
     objective: Option
     reducer: Option
     constraint: dict[str, Option]
     gradient: dict[str, Option]
     penalty: dict[str, Option]
+    output: dict[str, Option]
     optimizer: Option
     stopper: Option
     stimulus: Option
-    output: dict[str, Option]
     key: str
     values: Mapping[str, Any]
 

@@ -54,8 +54,16 @@ class SweepReporter(Reporter, Protocol):
         """A picture of a run could not be made; the run is finished nevertheless."""
 
 
-class Place(Protocol):
-    """Where runs are written before they appear, and what becomes of those that fail."""
+class Place:
+    """Where the runs of a sweep are written, and what becomes of those that fail.
+
+    Args:
+        path: a folder of this process inside the sweep's folder, on the same disk.
+        record: what Hydra leaves beside the runs.
+    """
+
+    def __init__(self, path: Path, record: Record | None) -> None:
+        self._path, self._record = path, record
 
     def stage(self, job: Job, lines: Sequence[str]) -> Path:
         """A folder to write one run into, with what Hydra leaves beside it and its log.
@@ -63,57 +71,34 @@ class Place(Protocol):
         Raises:
             OSError: the disk refuses.
         """
+        path = self._home(job)
+        if self._record is not None:
+            self._record.write(job, path, lines)
+        return path
 
-    def publish(self, place: Path, folder: RunFolder, before: Stamp | None) -> None:
-        """Move a run into place.
+    def _home(self, job: Job) -> Path:
+        path = self._path / str(job.number)
+        if path.exists():  # what is left of an attempt that failed
+            shutil.rmtree(path)
+        path.mkdir()
+        return path
+
+    def publish(self, stage: Path, folder: RunFolder, before: Stamp | None) -> None:
+        """Move a run into place, unless another sweep on the same folder has finished it meanwhile.
 
         Args:
-            place: where it was written.
+            stage: where it was written.
             folder: where it goes.
             before: the stamp of the folder when the run was planned.
 
         Raises:
             OSError: the disk refuses.
         """
-
-    def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
-        """Settle a run that failed.
-
-        Returns:
-            Why it failed.
-
-        Raises:
-            OpenRetinaError: no other run will be made.
-        """
-
-
-class SweepPlace:
-    """A folder of this process inside a sweep's folder, on the same disk.
-
-    Args:
-        path: the folder.
-        record: what Hydra leaves beside the runs.
-    """
-
-    def __init__(self, path: Path, record: Record) -> None:
-        self._path, self._record = path, record
-
-    def stage(self, job: Job, lines: Sequence[str]) -> Path:
-        """An empty folder, see `Place`."""
-        path = self._path / str(job.number)
-        if path.exists():  # what is left of an attempt that failed
-            shutil.rmtree(path)
-        path.mkdir()
-        self._record.write(job, path, lines)
-        return path
-
-    def publish(self, place: Path, folder: RunFolder, before: Stamp | None) -> None:
-        """Move a run into place, unless another sweep on the same folder has finished it meanwhile."""
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            folder.publish(place, before)
+            folder.publish(stage, before)
         except FinishedMeanwhileError:
-            shutil.rmtree(place)
+            shutil.rmtree(stage)
 
     def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
         """Leave a record of a failed run in its folder; a finished run of other settings stays beside it.
@@ -122,7 +107,7 @@ class SweepPlace:
             Why it failed.
 
         Raises:
-            ArtifactError: the disk takes no more, so that every other run would fail as well.
+            OpenRetinaError: no other run will be made, as the disk takes no more.
         """
         _check_disk(error)
         reason = _reason(error)
@@ -138,6 +123,27 @@ class SweepPlace:
         except OSError as problem:
             _check_disk(problem)
         return reason
+
+
+class PlaceOfOne(Place):
+    """A folder aside, see `RunFolder.stage`, for a run alone: its mistakes are those of the command."""
+
+    def _home(self, job: Job) -> Path:
+        return self._path
+
+    def publish(self, stage: Path, folder: RunFolder, before: Stamp | None) -> None:
+        """Move the run into place.
+
+        Raises:
+            FinishedMeanwhileError: another command has finished a run in this folder meanwhile.
+        """
+        folder.publish(stage, before)
+
+    def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
+        """Raise the error, an error of the disk as one about the folder."""
+        del lines
+        with RunFolder(job.folder).explained(ArtifactError):
+            raise error
 
 
 class BatchRunner:
@@ -290,20 +296,21 @@ def batch_runner(
             aside(directory, "sweep") as path,
             Renderer(workers) as renderer,
         ):
-            place = SweepPlace(path, group.record)
-            yield BatchRunner(place, renderer, lines, reporter, solver or Solver(reporter), workers != 0)
+            yield BatchRunner(
+                Place(path, group.record), renderer, lines, reporter, solver or Solver(reporter), workers != 0
+            )
     except OSError as error:
         raise ArtifactError(
             f"out={directory} cannot be written: {error.strerror or error}", repair="out=FOLDER"
         ) from error
 
 
-def make_one(job: Job, place: Place, record: Record | None, reporter: SweepReporter) -> None:
+def make_one(job: Job, path: Path, record: Record | None, reporter: SweepReporter) -> None:
     """Make a run alone; its pictures are drawn in this process.
 
     Args:
         job: the run.
-        place: where it is written.
+        path: the folder aside that it is written into.
         record: what Hydra leaves beside it; None where Hydra has set up the run, and its log.
         reporter: hears how it goes on.
 
@@ -311,4 +318,4 @@ def make_one(job: Job, place: Place, record: Record | None, reporter: SweepRepor
         OpenRetinaError: the run could not be made.
     """
     with nullcontext(JobLog()) if record is None else collected(record.level) as lines, Renderer(0) as renderer:
-        BatchRunner(place, renderer, lines, reporter, Solver(reporter)).run([job])
+        BatchRunner(PlaceOfOne(path, record), renderer, lines, reporter, Solver(reporter)).run([job])

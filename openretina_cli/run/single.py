@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from openretina_cli.config.compose import current_restored, run_alone, run_of_hydra
@@ -12,11 +10,11 @@ from openretina_cli.config.composed import Composed
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
-from openretina_cli.errors import ArtifactError, OpenRetinaError, RunError, SettingError
+from openretina_cli.errors import OpenRetinaError, RunError, SettingError
 from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.failure import write_failure
-from openretina_cli.store.folder import RunFolder, Stamp
+from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.reader import read_result
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
@@ -106,42 +104,6 @@ def _value(result: dict[str, Any]) -> float:
     return float(result["objective"]["final"])
 
 
-class _Alone:
-    """Where a run alone is written; its mistakes are those of the command, and it leaves no folder when it fails.
-
-    Args:
-        path: a folder aside, see `RunFolder.stage`.
-        record: what Hydra leaves beside the run; None where Hydra has left it already.
-    """
-
-    def __init__(self, path: Path, record: Record | None) -> None:
-        self._path, self._record = path, record
-
-    def stage(self, job: Job, lines: Sequence[str]) -> Path:
-        """The folder aside, see `Place`."""
-        if self._record is not None:
-            self._record.write(job, self._path, lines)
-        return self._path
-
-    def publish(self, place: Path, folder: RunFolder, before: Stamp | None) -> None:
-        """Move the run into place.
-
-        Raises:
-            FinishedMeanwhileError: another command has finished a run in this folder meanwhile.
-        """
-        folder.publish(place, before)
-
-    def failed(self, job: Job, error: OpenRetinaError | OSError, lines: Sequence[str]) -> str:
-        """Raise the error, an error of the disk as one about the folder.
-
-        Raises:
-            OpenRetinaError: always.
-        """
-        del lines
-        with RunFolder(job.folder).explained(ArtifactError):
-            raise error
-
-
 def _made(job: Job, record: Record | None, console: RunConsole) -> float:
     """Make one run, and show what came out.
 
@@ -152,7 +114,7 @@ def _made(job: Job, record: Record | None, console: RunConsole) -> float:
     with console.live(), folder.stage() as stage:
         from openretina_cli.run.batch import make_one  # torch, only where something is computed
 
-        make_one(job, _Alone(stage, record), record, console)
+        make_one(job, stage, record, console)
     result = read_result(job.folder).shown
     console.finish(result, job.folder)
     return _value(result)

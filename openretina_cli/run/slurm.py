@@ -13,11 +13,11 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -36,9 +36,6 @@ from openretina_cli.store.folder import RunFolder
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.sweep import SweepConsole
 
-if TYPE_CHECKING:  # torch
-    from openretina_cli.run.batch import SweepReporter
-
 PLACE = ".slurm"
 """The folder for records, scripts and logs of tasks, in the sweep's."""
 LOCK = "head.lock"
@@ -55,8 +52,7 @@ def launch(
     groups: Sequence[Group],
     options: Slurm,
     currency: Currency,
-    reporter: SweepReporter,
-    tell: Callable[[str], None],
+    console: SweepConsole,
 ) -> Failures | None:
     """Submit what is left of a sweep, except what is on its way, and wait for it.
 
@@ -65,8 +61,7 @@ def launch(
         groups: what is left of it.
         options: how to submit.
         currency: tells whether a run that was finished meanwhile is current.
-        reporter: hears of each run of `groups` once, unless it is not waited for.
-        tell: prints a line.
+        console: shows each run of `groups` once, unless it is not waited for.
 
     Returns:
         Why runs failed; None where the settings say that they are not waited for.
@@ -78,9 +73,9 @@ def launch(
     """
     failures: Failures = {}
     later = f"the tasks go on; the same command with out={sweep.directory} collects them"
-    with _alone(sweep.directory), _told(KeyboardInterrupt, later, tell):  # Ctrl-C cancels nothing
+    with _alone(sweep.directory), _told(KeyboardInterrupt, later, console):  # Ctrl-C cancels nothing
         awaited = _on_their_way(sweep.directory, {job.folder: job for group in groups for job in group.jobs})
-        missing = _missing(groups, awaited, currency, reporter)
+        missing = _missing(groups, awaited, currency, console)
         parts = [part for group in missing for part in _parts(group, options.group_size)]
         submitted = [
             run
@@ -88,12 +83,12 @@ def launch(
             for run in _submitted(parts[first : first + MOST_TASKS], sweep.directory, options)
         ]
         new = f"{_many(len(submitted), 'run')} in {_many(len(parts), 'task')}"
-        tell(f"slurm on their way already: {_many(len(awaited), 'run')}, submitted: {new}")
+        console.say(f"slurm on their way already: {_many(len(awaited), 'run')}, submitted: {new}")
         awaited |= {run.job.folder: run for run in submitted}
         if awaited and not options.wait:
-            tell(later)
+            console.say(later)
             return None
-        _collect(awaited, options.poll_s, reporter, failures)
+        _collect(awaited, options.poll_s, console, failures)
     return failures
 
 
@@ -120,11 +115,11 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _told(kind: type[BaseException], text: str, tell: Callable[[str], None]) -> Iterator[None]:
+def _told(kind: type[BaseException], text: str, console: SweepConsole) -> Iterator[None]:
     try:
         yield
     except kind:
-        tell(text)
+        console.say(text)
         raise
 
 
@@ -170,7 +165,7 @@ def _on_their_way(directory: Path, wanted: Mapping[Path, Job]) -> dict[Path, Awa
 
 
 def _missing(
-    groups: Iterable[Group], awaited: Collection[Path], currency: Currency, reporter: SweepReporter
+    groups: Iterable[Group], awaited: Collection[Path], currency: Currency, console: SweepConsole
 ) -> Iterator[Group]:
     """What must be submitted; runs that were finished since the command looked are counted."""
     for group in groups:
@@ -178,7 +173,7 @@ def _missing(
         for job in (job for job in group.jobs if job.folder not in awaited):
             result = None if job.settings.overwrite else RunFolder(job.folder).result
             if result is not None and not currency.difference(result, job.settings):
-                reporter.finished(job)
+                console.finished(job)
             else:
                 jobs.append(job)
         if jobs:
@@ -208,7 +203,7 @@ def _submitted(parts: Sequence[Group], directory: Path, options: Slurm) -> Itera
         yield from (Awaited(job, Task(name, index), since) for job in part.jobs)
 
 
-def _collect(awaited: Mapping[Path, Awaited], poll: float, reporter: SweepReporter, failures: Failures) -> None:
+def _collect(awaited: Mapping[Path, Awaited], poll: float, console: SweepConsole, failures: Failures) -> None:
     """Wait until every run is finished, failed, or lost with its task.
 
     Raises:
@@ -217,10 +212,10 @@ def _collect(awaited: Mapping[Path, Awaited], poll: float, reporter: SweepReport
     watch = Watch(awaited, poll)
     for run, reason in watch.outcomes():
         if not reason:
-            reporter.finished(run.job)
+            console.finished(run.job)
             continue
         failures[run.job.folder] = reason
-        reporter.failed(run.job, reason)
+        console.failed(run.job, reason)
         if run.job.settings.fail_fast:
             with suppress(RunError):  # the failure matters more
                 slurm_queue.cancel({run.task.name for run in watch.open.values()})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from openretina_cli.config.compose import current_restored
 from openretina_cli.config.composed import yaml_text
@@ -15,7 +14,7 @@ from openretina_cli.config.overrides import Override
 from openretina_cli.config.template import Template
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.output.drawing.later import draw_missing
-from openretina_cli.report import ReportFiles, write_report
+from openretina_cli.report import write_report
 from openretina_cli.run import slurm
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.failure import Failures
@@ -24,35 +23,15 @@ from openretina_cli.run.plan import Compose, Progress, Sweep, plan_sweep, standi
 from openretina_cli.run.slurm_queue import check_programs
 from openretina_cli.store.aside import refuse_links, write_whole
 from openretina_cli.store.folder import RunFolder
+from openretina_cli.terminal.sweep import SweepConsole
 
 if TYPE_CHECKING:  # torch, only where something is computed
     from openretina_cli.config.settings import Settings
     from openretina_cli.models.retina import Retina
-    from openretina_cli.run.batch import SweepReporter
     from openretina_cli.run.model import Workbench
 
 MULTIRUN = "multirun.yaml"
 """Where Hydra leaves the settings of a sweep."""
-
-
-class Console(Protocol):
-    """What a person sees of a sweep."""
-
-    @property
-    def reporter(self) -> SweepReporter:
-        """Hears how the runs go on."""
-
-    def planned(self, directory: Path, progress: Progress) -> None:
-        """It is known what is to be done."""
-
-    def say(self, text: str) -> None:
-        """Something is to be known."""
-
-    def reported(self, done: int, total: int) -> None:
-        """A run was put into the report."""
-
-    def closed(self, files: ReportFiles) -> None:
-        """All is done."""
 
 
 class SweepRun:
@@ -64,7 +43,7 @@ class SweepRun:
         console: what a person sees of it.
     """
 
-    def __init__(self, overrides: Sequence[Override], compose: Compose, console: Console) -> None:
+    def __init__(self, overrides: Sequence[Override], compose: Compose, console: SweepConsole) -> None:
         self._overrides = overrides
         self._compose = compose
         self._console = console
@@ -75,7 +54,7 @@ class SweepRun:
     def _bench(self) -> Workbench:
         from openretina_cli.run.model import Workbench  # torch, only where the model is asked
 
-        return Workbench(self._console.reporter.download)
+        return Workbench(self._console.download)
 
     def run(self) -> None:
         """Make what is left of the sweep, and its report.
@@ -111,7 +90,7 @@ class SweepRun:
         for group in sweep.groups:
             folders = [job.folder for job in group.jobs if job.folder in finished]
             for reason in draw_missing(group.jobs[0].settings, folders, workers).reasons:
-                self._console.reporter.warned(group.jobs[0], reason)
+                self._console.warned(group.jobs[0], reason)
 
     def cells(self) -> Cells:
         """What `all` means: asked of the model, which all runs have in common.
@@ -135,15 +114,12 @@ class SweepRun:
         if not progress.todo:
             return {}
         if isinstance(launcher, Slurm):
-            return slurm.launch(
-                sweep, progress.todo, launcher, self._currency, self._console.reporter, self._console.say
-            )
+            return slurm.launch(sweep, progress.todo, launcher, self._currency, self._console)
         from openretina_cli.run.batch import batch_runner  # torch
         from openretina_cli.run.solver import Solver
 
-        reporter = self._console.reporter
-        solver = Solver(reporter, self._bench, self._currency)
-        with batch_runner(sweep.directory, progress.todo[0], launcher.workers, reporter, solver) as runner:
+        solver = Solver(self._console, self._bench, self._currency)
+        with batch_runner(sweep.directory, progress.todo[0], launcher.workers, self._console, solver) as runner:
             for group in progress.todo:
                 runner.run(group.jobs)
         return runner.failures

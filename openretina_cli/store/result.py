@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import values
-
-T = TypeVar("T")
 
 COMPLETED, DIVERGED = "completed", "diverged"
 
@@ -33,6 +31,31 @@ class ChannelNumbers:
     polarity: str | None = None
 
 
+def _stated(name: str, read: Callable[[object], Any], expected: str, default: object, nullable: bool = False) -> Any:
+    """A field of the file: its name there, what reads it, and what it is where it does not fit, or may be null."""
+    return field(metadata={"stated": (name, read, expected, default, nullable)})
+
+
+def _text(name: str, nullable: bool = False) -> Any:
+    return _stated(name, values.text, "a text", "", nullable)
+
+
+def _texts(name: str) -> Any:
+    return _stated(name, values.texts, "a list of texts", ())
+
+
+def _number(name: str) -> Any:
+    return _stated(name, values.measured, "a number", math.nan)
+
+
+def _rate(name: str) -> Any:
+    return _stated(name, values.rate, "a number from 0.001 to 1000, or null", None, nullable=True)
+
+
+def _channels(value: object) -> tuple[str, ...] | None:
+    return tuple(dict.fromkeys(values.texts(value) or ())) or None
+
+
 @dataclass(frozen=True)
 class Result:
     """What a finished run states of itself. A field that is missing or of another type is empty, NaN or None.
@@ -46,38 +69,40 @@ class Result:
     path: Path
     tree: Mapping[str, Any]
     flaws: Mapping[str, tuple[str, str]]
-    status: str
-    failure: str
-    title: str
-    objective: str
-    initial: float
-    final: float
-    best: float
-    session: str
-    neurons: tuple[int, ...]
-    cell_types: tuple[str, ...]
-    quality: tuple[float | None, ...]
     seed: int | None
-    iterations: int | None
-    stop_reason: str
-    norm: float
+    quality: tuple[float | None, ...]
     numbers: Mapping[str, ChannelNumbers]
-    constraints: tuple[str, ...]
-    warnings: tuple[str, ...]
-    lag: int
-    frame_rate: float | None
-    pixel_size: float | None
-    window: tuple[int, int] | None
-    channels: tuple[str, ...]
-    model: str
-    source: str
-    sha256: str
-    note: str
-    device: str
-    wall_time: float
-    finished: str
-    settings: Mapping[str, Any]
     versions: str
+    status: str = _text("status")
+    failure: str = _text("failure", nullable=True)
+    title: str = _text("title")
+    objective: str = _text("objective.text")
+    initial: float = _number("objective.initial")
+    final: float = _number("objective.final")
+    best: float = _number("objective.best")
+    session: str = _text("session")
+    neurons: tuple[int, ...] = _stated("neurons", values.counts, "a list of whole numbers from 0", ())
+    cell_types: tuple[str, ...] = _texts("cell_types")
+    iterations: int | None = _stated("iterations", values.count, "a whole number from 0", None)
+    stop_reason: str = _text("stop_reason")
+    norm: float = _number("stimulus.norm")
+    constraints: tuple[str, ...] = _texts("constraints")
+    warnings: tuple[str, ...] = _texts("warnings")
+    lag: int = _stated("lag_frames", values.count, "a whole number from 0", 0)
+    frame_rate: float | None = _rate("frame_rate_hz")
+    pixel_size: float | None = _rate("pixel_size_um")
+    window: tuple[int, int] | None = _stated(
+        "window_response_frames", values.window, "two whole numbers from 0, or null", None, nullable=True
+    )
+    channels: tuple[str, ...] = _stated("channels", _channels, "a list of names", ())
+    model: str = _text("model.name")
+    source: str = _text("model.source")
+    sha256: str = _text("model.sha256")
+    note: str = _text("model.note")
+    device: str = _text("device")
+    wall_time: float = _number("wall_time_s")
+    finished: str = _text("finished")
+    settings: Mapping[str, Any] = _stated("settings", values.mapping, "the settings of the run", {})
 
     def need(self, *names: str) -> None:
         """Refuse a result of which a field is missing or of another type.
@@ -111,46 +136,25 @@ class Result:
         }
 
 
-@dataclass
-class _Fields:
-    """Reads fields of a tree one by one, and notes what is wrong with each."""
-
-    tree: Mapping[str, Any]
-    flaws: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    def take(self, name: str, read: Callable[[object], T | None], expected: str, default: T) -> T:
-        owner = values.below(self.tree, name.rpartition(".")[0]) if "." in name else self.tree
-        there = isinstance(owner, Mapping) and name.rpartition(".")[2] in owner
-        value = values.below(self.tree, name)
-        found = read(value) if there else None  # null is a number that is not finite, a missing field is none
-        if found is None:
-            self.flaws[name] = (f"says {name}={value!r:.80}" if there else f"has no {name}", expected)
-        return default if found is None else found
-
-    def null(self, name: str) -> bool:
-        """Whether a field is there and null."""
-        return name in self.tree and self.tree[name] is None
-
-    def text(self, name: str) -> str:
-        return self.take(name, values.text, "a text", "")
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        return self.take(name, values.texts, "a list of texts", ())
-
-    def number(self, name: str) -> float:
-        return self.take(name, values.measured, "a number", math.nan)
-
-    def rate(self, name: str) -> float | None:
-        if self.null(name):
-            return None
-        found = self.take(name, values.rate, "a number from 0.001 to 1000, or null", math.nan)
-        return None if math.isnan(found) else found
-
-    def window(self, name: str) -> tuple[int, int] | None:
-        if self.null(name):
-            return None
-        found = self.take(name, values.window, "two whole numbers from 0, or null", (0, 0))
-        return None if name in self.flaws else found
+def _taken(
+    tree: Mapping[str, Any],
+    flaws: dict[str, tuple[str, str]],
+    name: str,
+    read: Callable[[object], Any],
+    expected: str,
+    default: object,
+    nullable: bool = False,
+) -> Any:
+    """Read one field, and note what is wrong with it."""
+    owner = values.below(tree, name.rpartition(".")[0]) if "." in name else tree
+    there = isinstance(owner, Mapping) and name.rpartition(".")[2] in owner
+    value = values.below(tree, name)
+    if nullable and there and value is None:
+        return default
+    found = read(value) if there else None  # null is a number that is not finite, a missing field is none
+    if found is None:
+        flaws[name] = (f"says {name}={value!r:.80}" if there else f"has no {name}", expected)
+    return default if found is None else found
 
 
 def _ranges(value: object) -> Mapping[str, tuple[float, float]] | None:
@@ -185,52 +189,20 @@ def result_of_tree(tree: Mapping[str, Any], path: Path) -> Result:
         tree: what `result.json` holds.
         path: the file, for errors.
     """
-    fields = _Fields(tree)
-    nothing: tuple[str, ...] = ()
-    channels = tuple(dict.fromkeys(fields.take("channels", _channels, "a list of names", nothing)))
-    fields.take("stimulus.range", _ranges, "two numbers per channel", None)
+    flaws: dict[str, tuple[str, str]] = {}
+    stated = {item.name: _taken(tree, flaws, *item.metadata["stated"]) for item in fields(Result) if item.metadata}
+    _taken(tree, flaws, "stimulus.range", _ranges, "two numbers per channel", None)
     versions = values.mapping(tree.get("versions")) or {}
     return Result(
         path=path,
         tree=tree,
-        flaws=fields.flaws,
-        status=fields.text("status"),
-        failure="" if fields.null("failure") else fields.text("failure"),
-        title=fields.text("title"),
-        objective=fields.text("objective.text"),
-        initial=fields.number("objective.initial"),
-        final=fields.number("objective.final"),
-        best=fields.number("objective.best"),
-        session=fields.text("session"),
-        neurons=fields.take("neurons", values.counts, "a list of whole numbers from 0", ()),
-        cell_types=fields.texts("cell_types"),
-        quality=values.numbers(tree.get("quality")) or (),
+        flaws=flaws,
         seed=values.integer(tree.get("seed")),
-        iterations=fields.take("iterations", values.count, "a whole number from 0", None),
-        stop_reason=fields.text("stop_reason"),
-        norm=fields.number("stimulus.norm"),
-        numbers={channel: _numbers(tree, channel) for channel in channels},
-        constraints=fields.texts("constraints"),
-        warnings=fields.texts("warnings"),
-        lag=fields.take("lag_frames", values.count, "a whole number from 0", 0),
-        frame_rate=fields.rate("frame_rate_hz"),
-        pixel_size=fields.rate("pixel_size_um"),
-        window=fields.window("window_response_frames"),
-        channels=channels,
-        model=fields.text("model.name"),
-        source=fields.text("model.source"),
-        sha256=fields.text("model.sha256"),
-        note=fields.text("model.note"),
-        device=fields.text("device"),
-        wall_time=fields.number("wall_time_s"),
-        finished=fields.text("finished"),
-        settings=fields.take("settings", values.mapping, "the settings of the run", {}),
+        quality=values.numbers(tree.get("quality")) or (),
+        numbers={channel: _numbers(tree, channel) for channel in stated["channels"]},
         versions=values.text(", ".join(f"{name} {value!s:.40}" for name, value in versions.items())) or "",
+        **stated,
     )
-
-
-def _channels(value: object) -> tuple[str, ...] | None:
-    return values.texts(value) or None
 
 
 @dataclass(frozen=True)

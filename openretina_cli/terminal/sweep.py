@@ -44,11 +44,6 @@ class SweepConsole:
         self._begun = False
         self._missing: list[str] = []
 
-    @property
-    def reporter(self) -> SweepConsole:
-        """Hears how the runs go on."""
-        return self
-
     @contextmanager
     def live(self) -> Iterator[SweepConsole]:
         """Keep the terminal tidy, whatever happens in the block; say how an interrupted sweep is continued."""
@@ -100,7 +95,7 @@ class SweepConsole:
         """A run takes a moment; the bar counts runs."""
 
     def write(self) -> None:
-        """Likewise."""
+        """Files are written, which is not shown."""
 
     def finished(self, job: Job) -> None:
         """Count a finished run."""
