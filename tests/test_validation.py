@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import DATA
@@ -35,7 +36,7 @@ from openretina_cli.validation.control import best_natural, fit, natural_clips, 
 from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
 from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write_validation
-from openretina_cli.validation.run_folders import of_simulation, read_results
+from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
 from openretina_cli.validation.stacks import measure, moved_onto
 from openretina_cli.validation.truth import Truth, check_twin
 from openretina_cli.verbs.optimize import run as optimize
@@ -224,6 +225,32 @@ def test_a_finished_run_is_read_back_and_judged(
     # what the project asks of every cell of the bundled twin at least
     assert float(row["gain"]) > 0.75
     assert "ON sustained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (["stimulus=low_rank", "gradient=[blur]", "constraint=[pin,norm_and_range]", "constraint.pin.first=5"], ""),
+        (
+            ["stimulus=clip", "stimulus.movie=movie.npy"],
+            "was made with stimulus.movie, and validate reads no such file",
+        ),
+    ],
+)
+def test_a_run_of_another_search_space_is_planned_as_it_was_made(
+    words: list[str], refused: str, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("movie.npy", movies(1, seed=3, frames=50).numpy())
+    optimize([*words, "neuron=62", "stopper.max_iterations=1", "device=cpu", "output=[tensor,tables]", "out=run"])
+    ((result,), _) = read_results([tmp_path / "run"])
+    if refused:
+        with pytest.raises(SettingError, match=refused):
+            read_candidate(result, lambda: truth, CPU)
+        return
+    problem = read_candidate(result, lambda: truth, CPU).plan.problem
+    assert [repr(rule).partition(" ")[0] for rule in problem.constraints] == ["5", "norm"]
+    assert (len(problem.gradient), type(problem.parameters).__name__) == (1, "LowRank")
 
 
 @pytest.mark.parametrize(

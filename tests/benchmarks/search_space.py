@@ -10,22 +10,19 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.filters import SPACE, share_above
 from openretina_cli.models.twin import EnsembleModel, Twin
-from openretina_cli.run.acceleration import accelerate
 from openretina_cli.run.model import build_model
-from openretina_cli.run.problem import Plan
 from openretina_cli.separable import rank_share
 from openretina_cli.validation.cells import optimize_cells, plan_cells
-from openretina_cli.validation.stacks import measure, silent
-from openretina_cli.validation.truth import Truth, on_truth
+from openretina_cli.validation.stacks import measure, moved_onto, silent
+from openretina_cli.validation.truth import Truth
 
 BASE = ["device=cpu", "constraint=[norm_and_range]", "stimulus.norm=30", "stimulus.std=1", "stopper.max_iterations=100"]
 """Norm and start of Höfling et al. 2024, at the example notebook's learning rate and window."""
@@ -41,8 +38,6 @@ SETTINGS = {
     "low_rank 2, blur 0.7": ["stimulus=low_rank", "stimulus.rank=2", "gradient=[blur]"],
     "fourier 0.25, blur 0.7": ["stimulus=fourier", "gradient=[blur]"],
 }
-STEP = 9
-"""Every ninth of the 210 cells is taken... of each session, 12 cells of 105."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Found:
         true: of the simulated retina.
         high: share of power above 0.25 cycles per pixel.
         rank_one: share of power of the nearest stimulus of rank 1.
-        warned: cells whose result has a warning.
+        missed_norm: cells whose norm is not 30 to 1 %.
     """
 
     own: list[float]
@@ -66,15 +61,6 @@ class Found:
     missed_norm: int
 
 
-def responses(plans: Sequence[Plan], retina: EnsembleModel, stimuli: Sequence[Tensor]) -> list[float]:
-    """The objective of each plan on another model."""
-    moved = [
-        replace(plan, retina=retina, problem=replace(plan.problem, objective=plan.problem.objective.on(retina)))
-        for plan in plans
-    ]
-    return measure([plan.problem for plan in accelerate(moved)], stimuli)
-
-
 def found_under(words: Sequence[str], own: EnsembleModel, other: EnsembleModel, truth: Truth, step: int) -> Found:
     """Optimise every `step`-th cell of both sessions under a setting, and score what comes out."""
     settings = compose_settings([*words])
@@ -83,8 +69,8 @@ def found_under(words: Sequence[str], own: EnsembleModel, other: EnsembleModel, 
     stimuli = [candidate.stimulus for candidate in candidates]
     return Found(
         [candidate.predicted for candidate in candidates],
-        responses(plans, other, stimuli),
-        measure(on_truth(plans, truth), stimuli),
+        measure(moved_onto(plans, other), stimuli),
+        measure(moved_onto(plans, truth), stimuli),
         [share_above(stimulus[None], 0.25, SPACE) for stimulus in stimuli],
         [rank_share(stimulus[None], 1, False) for stimulus in stimuli],
         sum(abs(float(stimulus.norm()) / 30 - 1) > 0.01 for stimulus in stimuli),
@@ -100,19 +86,25 @@ def row(name: str, found: Found, raw: Found) -> str:
     return f"| `{name}` | {cells} | {high:.1%} | {rank:.0%} | {found.missed_norm} |"
 
 
+def say(line: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(step: int, names: Sequence[str]) -> None:
     """Print the table of every `step`-th cell."""
     retina = build_model(compose_settings([*BASE]).model, 50, torch.device("cpu"), None)
     members = [cast(Twin, member) for member in cast(EnsembleModel, retina).members]
     own, other = EnsembleModel(members[:4], retina.facts), EnsembleModel(members[4:], retina.facts)
     truth, raw = Truth(), None
-    print("| setting | four twins | fifth twin | truth | above 0.25 cycles per pixel | rank-1 share | norm missed |")
-    print("|---|---|---|---|---|---|---|")
+    say("| setting | four twins | fifth twin | truth | above 0.25 cycles per pixel | rank-1 share | norm missed |")
+    say("|---|---|---|---|---|---|---|")
     for name in names or SETTINGS:
         found = found_under([*BASE, *SETTINGS[name]], own, other, truth, step)
         raw = raw or found
-        print(row(name, found, raw), flush=True)
-    print(f"{len(raw.own) if raw else 0} cells")
+        say(row(name, found, raw))
+    say(f"{len(raw.own) if raw else 0} cells")
 
 
 if __name__ == "__main__":
