@@ -40,7 +40,7 @@ bench: $(READY)  ## against the public package, side by side: speed, memory, and
 	$(BIN)/python tests/benchmarks
 
 bench-zoo: $(READY)  ## published core + readout shapes against the public package, one MEI each on random weights
-	$(BIN)/python tests/benchmarks/zoo.py
+	$(BIN)/python tests/benchmarks --lines 6
 
 bench-against: $(READY)  ## against an earlier commit of this repository, side by side: make bench-against COMMIT=24de382
 	$(BIN)/python tests/benchmarks/against.py $(COMMIT)

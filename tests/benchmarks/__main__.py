@@ -21,12 +21,14 @@ from machine import machine
 from memory import measure
 from problem import DATA, NEURON, ROOT, SAME, SESSION, THREADS, Run, relative_difference, runs
 from side import Side, SideError
+from zoo import ShapeResult, measure_shape
+from zoo_shapes import SHAPES
 
 CPU_AND_GPU = 1e-3
 """Largest relative difference between a CPU's and a GPU's stimulus, whose sums run in other orders."""
 BUSY = 0.5
 """Cores that others use (the load average of a minute) above which times are noise."""
-EVERY_LINE = "startup,1,2,3,4,5"
+EVERY_LINE = "startup,1,2,3,4,5,6"
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Bench:
     differences: dict[str, list[float]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    shapes: list[ShapeResult] = field(default_factory=list)
 
     @property
     def runs(self) -> list[Run]:
@@ -136,6 +139,16 @@ class Bench:
             for size in sizes
         ]
 
+    def shape_lines(self) -> None:
+        """Line 6; its files are written through the reference, so that there is none without it."""
+        if self.reference is None:
+            return
+        for name in self.options.shapes.split(","):
+            found = measure_shape(name, self.reference, self.place, self.options.out, self.options.repeats)
+            self.shapes.append(found)
+            self.lines.append(found.line)
+            self.differences.setdefault("core + readout shapes", []).append(found.difference)
+
     def check(self) -> None:
         """Refuse to go on if the sides found different stimuli, as their times would not compare.
 
@@ -159,6 +172,7 @@ class Bench:
                 yield f"{len(differences)} stimuli of {name} differ by at most {max(differences):.1e}"
         yield from table.comparison_rows(self.lines, asked=self.options.device == "cpu")
         yield from table.rate_rows(self.lines, self.record.get("work", {}))
+        yield from (shape.row() for shape in self.shapes)
         if "breakdown" in self.record:
             yield "where one cold command's time goes:"
             yield from table.breakdown_rows(self.record["breakdown"])
@@ -168,6 +182,7 @@ class Bench:
         """Write all raw numbers, and return the file."""
         self.record["lines"] = [{**asdict(line), "ratio": table.ratio(line)} for line in self.lines]
         self.record["differences"] = self.differences
+        self.record["shapes"] = [asdict(shape) for shape in self.shapes]
         self.record["options"] = {key: str(value) for key, value in vars(self.options).items() if key != "out"}
         file: Path = self.options.out / "bench.json"
         file.write_text(json.dumps(self.record, indent=1) + "\n")
@@ -184,6 +199,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--subset", type=int, default=8, help="how many of those the reference solves per repeat")
     parser.add_argument("--sweep-runs", default="113,1000", help="sizes of the sweeps of line 5")
     parser.add_argument("--sweep-output", default="full", help="full, or minimal for no pictures in line 5")
+    parser.add_argument("--shapes", default=",".join(SHAPES), help="core + readout shapes of line 6")
     parser.add_argument("--reference-python", type=Path, help="an interpreter that has the reference package already")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "bench", help="folder of bench.json")
     return parser.parse_args()
@@ -191,7 +207,7 @@ def parse() -> argparse.Namespace:
 
 def find_reference(options: argparse.Namespace) -> Path | None:
     """The interpreter of the reference, or None where it cannot be installed, which is said."""
-    if not {"1", "2", "3", "4"} & set(options.lines.split(",")):
+    if not {"1", "2", "3", "4", "6"} & set(options.lines.split(",")):
         return None
     if options.reference_python is not None:
         return Path(options.reference_python)
@@ -214,6 +230,7 @@ def main() -> None:
         bench.measure(bench.warm_lines, "1", "2", "3")
         bench.measure(bench.cold_line, "4")
         bench.measure(bench.memory_line, "5")
+        bench.measure(bench.shape_lines, "6")
         bench.check()
         sys.stdout.write("".join(f"{row}\n" for row in bench.report()))
         sys.stdout.write(f"written to {bench.write()}\n")

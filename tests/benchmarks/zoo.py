@@ -1,78 +1,127 @@
-"""The benchmark of published core + readout shapes: `make bench-zoo`, or `python tests/benchmarks/zoo.py --help`."""
+"""Published core + readout shapes: time per iteration of one MEI, memory and arithmetic, beside the public package."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from environment import reference_python
+from comparison import Line
 from problem import relative_difference
-from side import ENVIRONMENT, HERE
-from zoo_shapes import FRAMES, NORM, SHAPES
+from side import ENVIRONMENT, HERE, Side, SideError
+from zoo_shapes import NORM, SHAPES, Shape
 
-SAME = 1e-4
-"""Largest relative difference of two stimuli that count as the same."""
+ENOUGH = 20
+"""Fewer of our iterations, which are short, are not timed."""
+PATIENCE = 60.0
+"""Seconds of the package's time after which no further repeat begins."""
 MOVED = 1e-2
 """Least relative change from start to end at which equal stimuli say that both sides found the same."""
 
 
-def _ask(python: Path, script: str, *arguments: object) -> str:
-    """What a script of this folder prints last."""
-    command = [str(python), str(HERE / script), *map(str, arguments)]
+def plain_flops(shape: Shape) -> int:
+    """Operations of the dense convolutions, forward and back to the stimulus, as `flops` counts them."""
+    lengths, channels, pairs = (shape.frames, shape.height, shape.width), shape.channels, 0
+    layers = zip(shape.hidden, shape.temporal, shape.spatial, strict=True)
+    for index, (out, frames, size) in enumerate(layers):
+        padding = shape.paddings[index > 0]
+        sides = (padding,) * 3 if type(padding) is int else padding or (0, 0, 0)
+        if padding is not True:
+            kernel = (frames, size, size)
+            lengths = tuple(n - k + 1 + 2 * p for n, k, p in zip(lengths, kernel, sides, strict=True))  # type: ignore[arg-type, assignment]  # three
+        pairs += int(np.prod(lengths)) * out * channels * frames * size**2
+        if shape.pool is not None and index % shape.pool == 0:
+            lengths = lengths[0], lengths[1] // 2, lengths[2] // 2
+        channels = out
+    return 4 * pairs
+
+
+@dataclass
+class ShapeResult:
+    """What was found of one shape.
+
+    Attributes:
+        line: times per iteration.
+        peaks: largest resident memory in MB (10^6 bytes), of the package and of us.
+        difference: of the two stimuli, as a share of the largest value.
+        done: floating-point operations of one of our iterations.
+        needed: those of the plain form.
+        product: GFLOP/s of a matrix product in our process.
+    """
+
+    line: Line
+    peaks: tuple[float, float]
+    difference: float
+    done: int
+    needed: int
+    product: float
+
+    def row(self) -> str:
+        """Memory and arithmetic."""
+        rate, own = 1e-9 / statistics.median(self.line.ours), self.done / 1e9
+        return (
+            f"{self.line.name.split()[1]:<16} peak {self.peaks[0]:.0f} and {self.peaks[1]:.0f} MB,"
+            f" stimuli differ by {self.difference:.1e}; {own:.3f} GFLOP done at {self.done * rate:.0f} GFLOP/s,"
+            f" {self.done * rate / self.product:.0%} of a matrix product's {self.product:.0f};"
+            f" plain form needs {self.needed / 1e9:.1f} GFLOP: {self.needed * rate:.0f} GFLOP/s of it"
+        )
+
+
+def _write_files(reference: Path, place: Path, name: str) -> dict[str, str]:
+    """The checkpoint and the start of one shape."""
+    shape = SHAPES[name]
+    command = [str(reference), str(HERE / "zoo_maker.py"), str(place), name]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT}, check=False)
     if done.returncode:
-        raise SystemExit(f"{script} {arguments[0]}: {done.stderr[-2000:]}")
-    return (done.stdout.splitlines() or [""])[-1]
-
-
-def compare(name: str, reference: Path, place: Path, iterations: int, repeats: int) -> str:
-    """One row: time per iteration of both sides, ratio, peak memory, and by how much the stimuli differ."""
-    shape = SHAPES[name]
-    _ask(reference, "zoo_maker.py", place, name)
-    size = (1, shape.channels, FRAMES, shape.height, shape.width)
+        raise SideError(f"zoo_maker.py {name}: {done.stderr[-500:]}")
+    size = (1, shape.channels, shape.frames, shape.height, shape.width)
     np.save(place / "start.npy", np.random.default_rng(0).normal(size=size).astype(np.float32) * 0.1)
-    answers: dict[str, list[dict[str, Any]]] = {"reference": [], "ours": []}
-    for _ in range(repeats):
-        for side, python in (("reference", reference), ("ours", Path(sys.executable))):
-            arguments = (side, place / f"{name}.ckpt", place / "start.npy", place / f"{side}.npy", iterations)
-            answers[side].append(json.loads(_ask(python, "zoo_side.py", *arguments)))
-    theirs, ours = (statistics.median(a["seconds"] for a in answers[s]) / iterations for s in ("reference", "ours"))
-    peaks = [max(a["peak_mb"] for a in answers[side]) for side in ("reference", "ours")]
-    differs = relative_difference(np.load(place / "ours.npy"), np.load(place / "reference.npy"))
-    start = np.load(place / "start.npy")
-    moved = relative_difference(np.load(place / "reference.npy"), start * NORM / np.linalg.norm(start))
-    sound = differs < SAME and moved > MOVED
-    remark = "" if sound else "  THE STIMULI DIFFER, OR DID NOT MOVE: the times do not compare"
-    return (
-        f"{name:<16} {theirs:9.3f} s {1e3 * ours:9.1f} ms {theirs / ours:7.1f}x (asked {shape.asked:g})"
-        f"  peak {peaks[0]:.0f} / {peaks[1]:.0f} MB  stimuli moved by {moved:.1e}, differ by {differs:.1e}{remark}"
-    )
+    return {"name": name, "file": str(place / f"{name}.ckpt"), "start": str(place / "start.npy")}
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print a row per shape."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference-python", type=Path, help="interpreter with openretina 1.1.1")
-    parser.add_argument("--shapes", default=",".join(SHAPES), help="of these, separated by commas")
-    parser.add_argument("--iterations", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=1)
-    options = parser.parse_args(arguments)
-    reference = options.reference_python or reference_python()
-    sys.stdout.write(f"{'per iteration':<16} {'reference':>11} {'ours':>12} {'ratio':>8}\n")
-    with tempfile.TemporaryDirectory() as place:
-        for name in options.shapes.split(","):
-            sys.stdout.write(compare(name, reference, Path(place), options.iterations, options.repeats) + "\n")
-            sys.stdout.flush()
+def _difference(place: Path) -> float:
+    """Between the stimuli of both sides.
+
+    Raises:
+        SideError: the stimuli did not move, so that their equality would say nothing.
+    """
+    start, theirs, ours = (np.load(place / f"{name}.npy") for name in ("start", "reference", "ours"))
+    moved = relative_difference(theirs, start * min(1, NORM / np.linalg.norm(start)))
+    if not moved > MOVED:
+        raise SideError(f"a stimulus moved by {moved:.1e} only")
+    return relative_difference(ours, theirs)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def measure_shape(name: str, reference: Path, place: Path, logs: Path, repeats: int) -> ShapeResult:
+    """Time both sides in turn; each has its own process, so that its peak of memory is that of one shape.
+
+    Raises:
+        SideError: a side failed.
+    """
+    shape, files = SHAPES[name], _write_files(reference, place, name)
+    line = Line(f"6  {name}, an iteration of one MEI", wanted=shape.asked)
+    sides = {
+        side: Side(python, "zoo_side.py", logs / f"zoo-{side}.log", ZOO_SIDE=side)
+        for side, python in (("reference", reference), ("ours", Path(sys.executable)))
+    }
+    try:
+        for side in sides.values():
+            side.ask("load", **files)
+        while len(line.ours) < repeats and sum(line.reference) * shape.iterations < PATIENCE:
+            for name, side in sides.items():
+                seconds = side.ask("optimize", iterations=shape.iterations, save=str(place / f"{name}.npy"))
+                line.reference += [seconds] if name == "reference" else []
+            more = {"iterations": max(shape.iterations, ENOUGH), "save": str(place / "more.npy")}
+            line.ours.append(sides["ours"].ask("optimize", **more))
+        theirs, ours = (side.ask("peak_mb") for side in sides.values())
+        mine = sides["ours"]
+        return ShapeResult(
+            line, (theirs, ours), _difference(place), mine.ask("flops"), plain_flops(shape), mine.ask("matrix_product")
+        )
+    finally:
+        for side in sides.values():
+            side.close()

@@ -1,72 +1,113 @@
-"""One MEI on a core + readout checkpoint, by either side: `zoo_side.py ours|reference FILE START FOUND ITERATIONS`.
-
-Prints the seconds of all iterations and the largest resident memory in MB (10^6 bytes) as JSON.
-"""
+"""One side of the benchmark of published core + readout shapes: ZOO_SIDE=ours or reference; asked over pipes."""
 
 from __future__ import annotations
 
-import json
+import os
 import resource
-import sys
+import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from clock import matrix_product, set_threads, stopwatch
+from clock import FlopCounter, matrix_product, set_threads, stopwatch
+from side import serve
 from torch import Tensor
-from zoo_shapes import LEARNING_RATE, NEURON, NORM, RANGE, SESSION, WINDOW_LENGTH, WINDOW_START
+from zoo_shapes import NEURON, NORM, RANGE, SESSION, SHAPES, Shape
 
-ADAPT = partial(torch.optim.SGD, lr=LEARNING_RATE)
+Prepare = Callable[[Tensor, int], Callable[[], Tensor]]
+"""From a start and a number of iterations to what finds a stimulus."""
 
 
-def reference(file: Path, start: Tensor, iterations: int) -> tuple[Tensor, float]:
+def reference(file: Path, shape: Shape) -> Prepare:
     """The package's own loop on its own model."""
     from openretina.insilico.stimulus_optimization.objective import IncreaseObjective, SliceMeanReducer
     from openretina.insilico.stimulus_optimization.optimization_stopper import OptimizationStopper
     from openretina.insilico.stimulus_optimization.optimizer import optimize_stimulus
     from openretina.insilico.stimulus_optimization.regularizer import ChangeNormJointlyClipRangeSeparately
-    from openretina.models.core_readout import ExampleCoreReadout
+    from openretina.models.core_readout import UnifiedCoreReadout
 
-    model = ExampleCoreReadout.load_from_checkpoint(file, map_location="cpu", weights_only=False).eval()
-    reducer = SliceMeanReducer(axis=0, start=WINDOW_START, length=WINDOW_LENGTH)
+    model = UnifiedCoreReadout.load_from_checkpoint(file, map_location="cpu", weights_only=False).eval()
+    reducer = SliceMeanReducer(axis=0, start=0, length=shape.window)
     objective = IncreaseObjective(model, neuron_indices=NEURON, data_key=SESSION, response_reducer=reducer)
-    rule = ChangeNormJointlyClipRangeSeparately(min_max_values=[RANGE] * start.shape[1], norm=NORM)
-    stimulus = start.clone().requires_grad_(True)
-    stopper = OptimizationStopper(max_iterations=iterations)
-    with stopwatch("cpu") as watch:
-        optimize_stimulus(
-            stimulus, ADAPT, objective, stopper, stimulus_postprocessor=rule, stimulus_regularization_loss=None
-        )
-    return stimulus.detach(), watch.seconds
+    rule = ChangeNormJointlyClipRangeSeparately(min_max_values=[RANGE] * shape.channels, norm=NORM)
+    step = partial(torch.optim.SGD, lr=shape.rate)
+
+    def prepare(start: Tensor, iterations: int) -> Callable[[], Tensor]:
+        def solve() -> Tensor:
+            stimulus = start.clone().requires_grad_(True)
+            stopper = OptimizationStopper(max_iterations=iterations)
+            optimize_stimulus(
+                stimulus, step, objective, stopper, stimulus_postprocessor=rule, stimulus_regularization_loss=None
+            )
+            return stimulus.detach()
+
+        return solve
+
+    return prepare
 
 
-def ours(file: Path, start: Tensor, iterations: int) -> tuple[Tensor, float]:
-    """Settings, fast form and loop, as the command has them; the time is that of the loop with the fast form made."""
+def ours(file: Path, shape: Shape) -> Prepare:
+    """Settings, fast form and loop, as the command has them; the fast form is made once."""
     from openretina_cli.config.compose import compose_settings
     from openretina_cli.loop.loop import optimize_stack
     from openretina_cli.run.acceleration import accelerate
     from openretina_cli.run.model import Workbench
 
-    place = file.with_suffix(".start.pt")
-    torch.save(start, place)
-    overrides = [
-        *("model=core_readout", f"model.path={file}", f"model.stimulus_range=[{list(RANGE)}]".replace(" ", "")),
-        *(f"session={SESSION}", f"neuron={NEURON}", "device=cpu", f"stimulus.file={place}", f"stimulus.norm={NORM}"),
-        *(f"reducer.start={WINDOW_START}", f"reducer.length={WINDOW_LENGTH}", f"optimizer.lr={LEARNING_RATE}"),
-        *(f"stopper.max_iterations={iterations}", f"stimulus.frames={start.shape[2]}"),
-    ]
-    plans = [Workbench().plan(compose_settings(overrides))]
-    with stopwatch("cpu") as watch:
-        (outcome,) = optimize_stack([plan.problem for plan in accelerate(plans)])
-    return outcome.stimulus[None], watch.seconds
+    bench, place = Workbench(), file.with_suffix(".start.pt")
+
+    def prepare(start: Tensor, iterations: int) -> Callable[[], Tensor]:
+        torch.save(start, place)
+        overrides = [
+            *("model=core_readout", f"model.path={file}", f"model.stimulus_range=[[{RANGE[0]},{RANGE[1]}]]"),
+            *(f"session={SESSION}", f"neuron={NEURON}", "device=cpu", f"stimulus.file={place}"),
+            *(f"stimulus.norm={NORM}", f"stimulus.frames={shape.frames}", f"optimizer.lr={shape.rate}"),
+            *("reducer.start=0", f"reducer.length={shape.window}", f"stopper.max_iterations={iterations}"),
+        ]
+        (plan,) = accelerate([bench.plan(compose_settings(overrides))])
+        return lambda: optimize_stack([plan.problem])[0].stimulus[None]
+
+    return prepare
+
+
+class Server:
+    """What the driver asks."""
+
+    def __init__(self, make: Callable[[Path, Shape], Prepare]) -> None:
+        self.make = make
+
+    def load(self, name: str, file: str, start: str) -> None:
+        """Load a checkpoint, and do one iteration that is not timed."""
+        set_threads()
+        warnings.simplefilter("ignore")
+        self.start = torch.from_numpy(np.load(start))
+        self.prepare = self.make(Path(file), SHAPES[name])
+        self.prepare(self.start, 1)()
+
+    def optimize(self, iterations: int, save: str) -> float:
+        """Seconds per iteration; the stimulus is saved."""
+        solve = self.prepare(self.start, iterations)
+        with stopwatch("cpu") as watch:
+            stimulus = solve()
+        np.save(save, stimulus.cpu().numpy())
+        return watch.seconds / iterations
+
+    def flops(self) -> int:
+        """Floating-point operations of products and convolutions in one iteration."""
+        with FlopCounter() as counter:
+            self.prepare(self.start, 1)()
+        return counter.total
 
 
 if __name__ == "__main__":
-    side, file, start, found, iterations = sys.argv[1:]
-    set_threads()
-    solve = {"ours": ours, "reference": reference}[side]
-    stimulus, seconds = solve(Path(file), torch.from_numpy(np.load(start)), int(iterations))
-    np.save(found, stimulus.cpu().numpy())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    sys.stdout.write(json.dumps({"seconds": seconds, "peak_mb": peak, "gflops": matrix_product("cpu")}) + "\n")
+    server = Server({"ours": ours, "reference": reference}[os.environ["ZOO_SIDE"]])
+    serve(
+        {
+            "load": server.load,
+            "optimize": server.optimize,
+            "flops": server.flops,
+            "matrix_product": lambda: matrix_product("cpu"),
+            "peak_mb": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        }
+    )

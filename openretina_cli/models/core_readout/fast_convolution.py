@@ -38,11 +38,6 @@ class FoldedConvolution:
     factors: tuple[Tensor, Tensor] | None = None
 
     @property
-    def few(self) -> bool:
-        """Whether there are few channels, as in stimuli."""
-        return self.kernels.shape[2] < FEW
-
-    @property
     def sizes(self) -> tuple[int, int, int]:
         """Lengths of the kernel in time, height and width."""
         return self.basis.shape[1], self.kernels.shape[4], self.kernels.shape[5]
@@ -68,8 +63,8 @@ class FoldedConvolution:
         return replace(self, kernels=self.kernels.flatten(0, 1)[None], factors=factors)
 
 
-def time_matrix(basis: Tensor, span: Span) -> Tensor:
-    """The matrix `(time, function * time')` that filters the traces of one span with all functions.
+def time_filters(basis: Tensor, span: Span) -> Tensor:
+    """The matrices `(time', function, time)` that filter the traces of one span with all functions.
 
     Zeros in front of and behind a trace are left out of it.
     """
@@ -77,43 +72,9 @@ def time_matrix(basis: Tensor, span: Span) -> Tensor:
     outputs, taps = torch.arange(span.outputs)[:, None], torch.arange(length)
     seen = outputs + taps - span.before
     inside = (seen >= 0) & (seen < span.length)
-    matrix = basis.new_zeros(span.length, span.outputs, functions)
-    matrix[seen[inside], outputs.expand_as(seen)[inside]] = basis.T[taps.expand_as(seen)[inside]]
-    return matrix.transpose(1, 2).flatten(1).contiguous()
-
-
-class _Filter(torch.autograd.Function):
-    """Filters fields in time, and convolves them as Fourier coefficients.
-
-    Written by hand so that nothing is kept for the way back, and one stimulus is in work at a time: what it needs on
-    the way is up to ten times its own size. Only the gradient of the input exists.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: SpectralConvolution) -> Tensor:
-        """Convolve fields `(batch, width, height, ...)` as `step` takes them."""
-        ctx.step, ctx.shape = step, x.shape
-        space, out = step.space, x.new_empty(len(x), *step.shape)
-        for fields, result in zip(x, out, strict=True):
-            waves = transformed(fields, *space.analysis)
-            mixed = step.mixed(space.frequencies.combined(waves.view(*waves.shape[:2], *step.seen)))
-            waves = space.frequencies.separated(mixed.view(space.frequencies.count, -1, 2, step.shape[-1]))
-            result.copy_(transformed(waves, *space.synthesis).view_as(result))
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Gradient of the input: every step transposed, from the last to the first."""
-        step: SpectralConvolution = ctx.step
-        space, out = step.space, gradient.new_empty(ctx.shape)
-        for fields, result in zip(gradient.contiguous(), out, strict=True):
-            waves = transformed(fields, *(matrix.T for matrix in space.synthesis))
-            mixed = space.frequencies.combined(waves.flatten(2, 3))
-            seen = step.unmixed(mixed.view(len(space.mixing), step.shape[3], -1))
-            waves = space.frequencies.separated(seen.view(space.frequencies.count, step.seen[0], 2, step.seen[1]))
-            result.copy_(transformed(waves, *(matrix.T for matrix in space.analysis)).view_as(result))
-        return out, None
+    filters = basis.new_zeros(span.outputs, span.length, functions)
+    filters[outputs.expand_as(seen)[inside], seen[inside]] = basis.T[taps.expand_as(seen)[inside]]
+    return filters.transpose(1, 2).contiguous()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +85,7 @@ class SpatialKernels:
         frequencies: those of the fields.
         analysis: matrices from fields to products of waves.
         synthesis: matrices from products of waves to fields.
-        mixing: matrices `(frequency * member, inputs, 2 * out)` that multiply complex numbers; the inputs are
-            `function * 2 * in` or, of a convolution of few channels, `2 * in * function`.
+        mixing: kernels `(frequency * member, function * in, 2 * out)`, real parts beside imaginary ones.
     """
 
     frequencies: Frequencies
@@ -143,26 +103,49 @@ class SpatialKernels:
         else:
             spatial, weights = folded.factors[0][:, :, :, None], folded.factors[1]
         parts = frequencies.of_kernels(spatial.flatten(0, 3), (rows.before, columns.before))
-        real, imaginary = parts.view(-1, 2, members, outs, ins, spatial.shape[3]).unbind(1)
-        if folded.few:
-            mixing = kind.new_empty(len(real), members, 2, ins, functions, 2, outs)
-            by_part = mixing.permute(2, 5, 0, 1, 6, 3, 4)
-        else:
-            mixing = kind.new_empty(len(real), members, functions, 2, ins, 2, outs)
-            by_part = mixing.permute(3, 5, 0, 1, 6, 4, 2)
-        by_part[0, 0] = by_part[1, 1] = real * weights
-        by_part[0, 1] = imaginary * weights
-        torch.neg(by_part[0, 1], out=by_part[1, 0])
+        mixing = kind.new_empty(len(parts), members, functions, ins, 2, outs)
+        torch.mul(parts.view(-1, 2, *spatial.shape[:4]), weights, out=mixing.permute(0, 4, 1, 5, 3, 2))
         return cls(
             frequencies,
             [matrix.to(kind) for matrix in frequencies.analysis(rows.length, columns.length)],
             [matrix.to(kind) for matrix in frequencies.synthesis(rows.outputs, columns.outputs)],
-            mixing.view(len(real) * members, -1, 2 * outs),
+            mixing.flatten(4).flatten(2, 3).flatten(0, 1),
         )
 
 
 KernelCache = dict[tuple[int, Span, Span], SpatialKernels]
 """Kernels by convolution, rows and columns; windows and neurons of mask readouts share them."""
+
+
+class _Filter(torch.autograd.Function):
+    """Filters fields in time, and convolves them as Fourier coefficients.
+
+    Written by hand so that nothing is kept for the way back, and one stimulus is in work at a time: what it needs on
+    the way is up to ten times its own size. Only the gradient of the input exists.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: SpectralConvolution) -> Tensor:
+        """Convolve fields `(batch, width, height, ...)` as `step` takes them."""
+        ctx.step, ctx.shape = step, x.shape
+        space, out = step.space, x.new_empty(len(x), *step.shape)
+        for fields, result in zip(x, out, strict=True):
+            seen = space.frequencies.combined(transformed(fields, *space.analysis))
+            waves = space.frequencies.separated(step.mixed(step.filtered(seen)))
+            result.copy_(transformed(waves, *space.synthesis).view_as(result))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Gradient of the input: every step transposed, from the last to the first."""
+        step: SpectralConvolution = ctx.step
+        space, out = step.space, gradient.new_empty(ctx.shape)
+        for fields, result in zip(gradient.contiguous(), out, strict=True):
+            mixed = space.frequencies.combined(transformed(fields, *(matrix.T for matrix in space.synthesis)))
+            waves = space.frequencies.separated(step.unfiltered(step.unmixed(mixed)))
+            result.copy_(transformed(waves, *(matrix.T for matrix in space.analysis)).view_as(result))
+        return out, None
 
 
 class SpectralConvolution(nn.Module):
@@ -175,62 +158,74 @@ class SpectralConvolution(nn.Module):
         pixels: rows and columns of the result.
 
     Attributes:
-        seen: groups and numbers of coefficients that one frequency is seen as.
         shape: of the result of one stimulus.
     """
 
-    time: Tensor
+    filters: Tensor
 
     def __init__(self, folded: FoldedConvolution, time: Span, space: SpatialKernels, pixels: tuple[int, int]) -> None:
         super().__init__()
-        members, outs, ins, functions = folded.kernels.shape[:4]
-        self.seen = (members * time.length, ins)
+        members, outs, self.ins, self.functions = folded.kernels.shape[:4]
         self.shape = (pixels[1], pixels[0], members, time.outputs, outs)
         self.space = space
-        matrix = time_matrix(folded.basis, time).view(time.length, functions, time.outputs)
-        self.register_buffer("time", matrix.permute(2, 1, 0).flatten(0, 1).contiguous())
+        self.few = self.ins < FEW
+        self.register_buffer("filters", time_filters(folded.basis, time).flatten(0, 1))
 
-    def mixed(self, seen: Tensor) -> Tensor:
-        """Filter coefficients `(frequency, member * time, 2, in)` to `(frequency * member, time', 2 * out)`."""
-        mixing = self.space.mixing
-        filters = self.time.expand(len(mixing), -1, -1)
-        filtered = torch.bmm(filters, seen.view(len(mixing), self.time.shape[1], -1))
-        return torch.bmm(filtered.view(len(mixing), -1, mixing.shape[1]), mixing)
+    def filtered(self, seen: Tensor) -> Tensor:
+        """Filter coefficients `(frequency, 2, member * time * in)`: `(frequency * 2 * member, time', function * in)`.
+
+        Of few channels, the input has time last.
+        """
+        outputs, frames = self.shape[3], self.filters.shape[1]
+        if not self.few:
+            traces = seen.view(-1, frames, self.ins)
+            return torch.bmm(self.filters.expand(len(traces), -1, -1), traces).view(len(traces), outputs, -1)
+        made = (seen.view(-1, frames) @ self.filters.T).view(-1, self.ins, outputs, self.functions)
+        return made.permute(0, 2, 3, 1).flatten(2)
+
+    def unfiltered(self, filtered: Tensor) -> Tensor:
+        """The transpose of `filtered`."""
+        if not self.few:
+            filters = self.filters.T.expand(len(filtered), -1, -1)
+            seen = torch.bmm(filters, filtered.view(len(filtered), -1, self.ins))
+        else:
+            made = filtered.view(*filtered.shape[:2], self.functions, self.ins).permute(0, 3, 1, 2)
+            seen = made.reshape(-1, len(self.filters)) @ self.filters
+        return seen.view(self.space.frequencies.count, 2, -1)
+
+    def mixed(self, filtered: Tensor) -> Tensor:
+        """Multiply with the kernels: `(frequency, 2, member * time' * out)`.
+
+        The parts of a complex number are rows of one product, so that kernels are read once and held once.
+        """
+        _, _, members, time, outs = self.shape
+        rows = filtered.view(-1, 2, members, *filtered.shape[1:]).transpose(1, 2)
+        products = torch.bmm(rows.reshape(len(self.space.mixing), 2 * time, -1), self.space.mixing)
+        (real, imaginary), (other_real, other_imaginary) = (
+            part.unbind(3) for part in products.view(-1, members, 2, time, 2, outs).unbind(2)
+        )
+        made = filtered.new_empty(len(real), 2, members, time, outs)
+        torch.sub(real, other_imaginary, out=made[:, 0])
+        torch.add(imaginary, other_real, out=made[:, 1])
+        return made.flatten(2)
 
     def unmixed(self, mixed: Tensor) -> Tensor:
         """The transpose of `mixed`."""
-        filtered = torch.bmm(mixed, self.space.mixing.mT).view(len(mixed), len(self.time), -1)
-        return torch.bmm(self.time.T.expand(len(mixed), -1, -1), filtered)
+        _, _, members, time, outs = self.shape
+        real, imaginary = mixed.view(-1, 2, members, time, outs).unbind(1)
+        parts = mixed.new_empty(len(real), members, 2, time, 2, outs)
+        parts[:, :, 0, :, 0], parts[:, :, 0, :, 1] = real, imaginary
+        parts[:, :, 1, :, 0] = imaginary
+        torch.neg(real, out=parts[:, :, 1, :, 1])
+        products = torch.bmm(parts.view(-1, 2 * time, 2 * outs), self.space.mixing.mT)
+        by_part = products.view(-1, members, 2, time, products.shape[2]).transpose(1, 2)
+        return by_part.reshape(-1, time, products.shape[2])
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve features."""
-        y: Tensor = _Filter.apply(x.contiguous(), self)  # type: ignore[no-untyped-call]
+        seen = x.transpose(-1, -2) if self.few else x
+        y: Tensor = _Filter.apply(seen.contiguous(), self)  # type: ignore[no-untyped-call]
         return y
-
-
-class FewInputs(SpectralConvolution):
-    """The same for few channels: time is filtered for all frequencies at once."""
-
-    def __init__(self, folded: FoldedConvolution, time: Span, space: SpatialKernels, pixels: tuple[int, int]) -> None:
-        super().__init__(folded, time, space, pixels)
-        members, ins = folded.kernels.shape[0], folded.kernels.shape[2]
-        self.seen = (members, ins * time.length)
-        self.register_buffer("time", time_matrix(folded.basis, time))
-
-    def mixed(self, seen: Tensor) -> Tensor:
-        """Filter coefficients `(frequency, member, 2, in * time)` to `(frequency * member, time', 2 * out)`."""
-        mixing = self.space.mixing
-        filtered = (seen.view(-1, len(self.time)) @ self.time).view(len(mixing), mixing.shape[1], -1)
-        return torch.bmm(filtered.mT, mixing)
-
-    def unmixed(self, mixed: Tensor) -> Tensor:
-        """The transpose of `mixed`."""
-        filtered = torch.bmm(self.space.mixing, mixed.mT)
-        return filtered.view(-1, self.time.shape[1]) @ self.time.T
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve features."""
-        return super().forward(x.transpose(-1, -2))
 
 
 class PointwiseConvolution(nn.Module):
@@ -248,8 +243,7 @@ class PointwiseConvolution(nn.Module):
         time, rows, columns = spans
         self.border = (columns.before, columns.after, rows.before, rows.after)
         self.frames = time.outputs
-        traces = time_matrix(folded.basis, time).view(time.length, len(folded.basis), time.outputs)
-        matrix = torch.einsum("moif,tfs->mtiso", folded.kernels[..., 0, 0], traces)
+        matrix = torch.einsum("moif,sft->mtiso", folded.kernels[..., 0, 0], time_filters(folded.basis, time))
         self.register_buffer("matrix", matrix.flatten(3).flatten(1, 2).contiguous())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from openretina_cli.models.core_readout.fast_convolution import (
-    FewInputs,
     FoldedConvolution,
     KernelCache,
     PointwiseConvolution,
@@ -44,41 +41,13 @@ class Offset(nn.Module):
         return x.add_(self.offset)
 
 
-class _LargestOfFour(torch.autograd.Function):
-    """The largest of every two by two pixels, which keeps one byte per result for the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Pool `(batch, width, height, ...)`; an odd last column or row is left out."""
-        ctx.shape = x.shape
-        width, height = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-        quarters = [x[:, i:width:2, j:height:2] for i in range(2) for j in range(2)]
-        largest, winner = quarters[0].clone(), torch.zeros(quarters[0].shape, dtype=torch.uint8, device=x.device)
-        for number, quarter in enumerate(quarters[1:], 1):
-            winner.masked_fill_(quarter > largest, number)
-            torch.maximum(largest, quarter, out=largest)
-        ctx.save_for_backward(winner)
-        return largest
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Hand the gradient to the largest."""
-        (winner,) = ctx.saved_tensors
-        out = gradient.new_zeros(ctx.shape)
-        width, height = ctx.shape[1] // 2 * 2, ctx.shape[2] // 2 * 2
-        for number in range(4):
-            torch.mul(gradient, winner == number, out=out[:, number // 2 : width : 2, number % 2 : height : 2])
-        return out
-
-
 class Pool(nn.Module):
-    """Keeps the largest of every two by two pixels."""
+    """Keeps the largest of every two by two pixels; an odd last column or row is left out."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool features."""
-        y: Tensor = _LargestOfFour.apply(x)  # type: ignore[no-untyped-call]
-        return y
+        pooled = F.max_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2)  # pixels stay where they are in memory
+        return pooled.permute(0, 2, 3, 1).view(len(x), pooled.shape[2], pooled.shape[3], *x.shape[3:])
 
 
 class MaskedReadout(nn.Module):
@@ -162,8 +131,7 @@ class FoldedLayer:
                 continue
             key = (id(convolution), rows.anywhere, columns.anywhere)
             new[key] = space = old.get(key) or SpatialKernels.of(convolution, rows, columns)
-            kind = FewInputs if convolution.few else SpectralConvolution
-            steps.append(kind(convolution, time, space, (rows.outputs, columns.outputs)))
+            steps.append(SpectralConvolution(convolution, time, space, (rows.outputs, columns.outputs)))
         # the largest of some numbers stays the largest under what rises with it, and leaves a quarter of them
         if self.pool:
             steps.append(Pool())

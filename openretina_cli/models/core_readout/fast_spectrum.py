@@ -86,7 +86,7 @@ class Frequencies:
         """
         shifted = [torch.arange(size) - shift for size, shift in zip(kernels.shape[1:], before, strict=True)]
         rows, columns = _waves(self.rows, shifted[0]).to(kernels), _waves(self.columns, shifted[1]).to(kernels)
-        made = self.combined(transformed(kernels.permute(2, 1, 0).contiguous(), rows, columns)[:, :, None])[:, 0]
+        made = self.combined(transformed(kernels.permute(2, 1, 0).contiguous(), rows, columns))
         made[:, 1].neg_()  # a kernel is reflected against the field
         made[: self.paired] *= 0.5
         return made
@@ -99,9 +99,10 @@ class Frequencies:
         return both.view(2, columns, rows, *coefficients.shape[1:]), of_columns, of_rows, zero
 
     def combined(self, waves: Tensor) -> Tensor:
-        """Complex coefficients `(frequency, group, 2, n)` of products of waves `(column, row, group, n)`."""
+        """Complex coefficients `(frequency, 2, n)` of products of waves `(column, row, ...)`."""
+        waves = waves.flatten(2)
         rows, columns = self.rows // 2 + 1, self.columns // 2 + 1
-        made = waves.new_empty(self.count, waves.shape[2], 2, waves.shape[3])
+        made = waves.new_empty(self.count, 2, waves.shape[2])
         both, of_columns, of_rows, zero = self._blocks(made)
         cos_cos, sin_sin = waves[1:columns, 1:rows], waves[columns:, rows:]
         cos_sin, sin_cos = waves[1:columns, rows:], waves[columns:, 1:rows]
@@ -109,25 +110,23 @@ class Frequencies:
         torch.add(cos_cos, sin_sin, out=both[1, ..., 0, :])
         torch.add(cos_sin, sin_cos, out=both[0, ..., 1, :]).neg_()
         torch.sub(sin_cos, cos_sin, out=both[1, ..., 1, :])
-        of_columns[..., 0, :], of_rows[..., 0, :] = waves[1:columns, 0], waves[0, 1:rows]
-        torch.neg(waves[columns:, 0], out=of_columns[..., 1, :])
-        torch.neg(waves[0, rows:], out=of_rows[..., 1, :])
-        zero[..., 0, :] = waves[:1, 0]
-        zero[..., 1, :] = 0
+        of_columns[:, 0], of_rows[:, 0], zero[:, 0] = waves[1:columns, 0], waves[0, 1:rows], waves[0, :1]
+        torch.neg(waves[columns:, 0], out=of_columns[:, 1])
+        torch.neg(waves[0, rows:], out=of_rows[:, 1])
+        zero[:, 1] = 0
         return made
 
     def separated(self, coefficients: Tensor) -> Tensor:
-        """The transpose of `combined`: products of waves `(column, row, group, n)`."""
+        """The transpose of `combined`: products of waves `(column, row, n)`."""
         rows, columns = self.rows // 2 + 1, self.columns // 2 + 1
-        waves = coefficients.new_empty(self.columns, self.rows, coefficients.shape[1], coefficients.shape[3])
+        waves = coefficients.new_empty(self.columns, self.rows, coefficients.shape[2])
         both, of_columns, of_rows, zero = self._blocks(coefficients)
         (real, real_other), (imaginary, imaginary_other) = both[..., 0, :], both[..., 1, :]
         torch.add(real, real_other, out=waves[1:columns, 1:rows])
         torch.sub(real_other, real, out=waves[columns:, rows:])
         torch.add(imaginary, imaginary_other, out=waves[1:columns, rows:]).neg_()
         torch.sub(imaginary_other, imaginary, out=waves[columns:, 1:rows])
-        waves[1:columns, 0], waves[0, 1:rows] = of_columns[..., 0, :], of_rows[..., 0, :]
-        torch.neg(of_columns[..., 1, :], out=waves[columns:, 0])
-        torch.neg(of_rows[..., 1, :], out=waves[0, rows:])
-        waves[0, 0] = zero[0, ..., 0, :]
+        waves[1:columns, 0], waves[0, 1:rows], waves[0, :1] = of_columns[:, 0], of_rows[:, 0], zero[:, 0]
+        torch.neg(of_columns[:, 1], out=waves[columns:, 0])
+        torch.neg(of_rows[:, 1], out=waves[0, rows:])
         return waves
