@@ -49,9 +49,79 @@ class GradientDescent:
                 param.add_(param.grad, alpha=-self._lr)
 
 
+Schedule = Callable[[torch.optim.Optimizer], "torch.optim.lr_scheduler.LRScheduler"]
+"""Builds a learning-rate schedule of an optimizer."""
+
+
+class Scheduled:
+    """An optimizer whose learning rate follows a schedule, one step of the schedule after each of the optimizer.
+
+    Args:
+        params: the tensors.
+        optimizer: builds the optimizer.
+        schedule: builds the schedule.
+    """
+
+    def __init__(
+        self, params: list[Tensor], optimizer: Callable[..., torch.optim.Optimizer], schedule: Schedule
+    ) -> None:
+        self._optimizer = optimizer(params)
+        self._schedule = schedule(self._optimizer)
+
+    def step(self) -> None:
+        """Make a step, and set the rate of the next one."""
+        self._optimizer.step()
+        self._schedule.step()
+
+
 def _only_a_sound_rate(arguments: Mapping[str, Any]) -> bool:
     rate = arguments.get("lr")
     return set(arguments) == {"lr"} and isinstance(rate, float) and 0 <= rate <= torch.finfo(torch.float32).max
+
+
+def _needs(method: Callable[..., object], name: str) -> bool:
+    """Whether a method cannot be called without an argument."""
+    parameter = inspect.signature(method).parameters.get(name)
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def _try(make: OptimizerInit, name: str, setting: str, arguments: Mapping[str, Any]) -> None:
+    """Make a step on one number.
+
+    Raises:
+        SettingError: the arguments do not fit.
+    """
+    trial = torch.zeros(1, requires_grad=True)
+    trial.grad = torch.zeros(1)
+    try:
+        make([trial]).step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = ", ".join(f"{key}={spelt(value)}" for key, value in arguments.items()) or "no settings"
+        raise SettingError(f"{setting}: {name} does not take {given}: {error}") from error
+
+
+def build_scheduled(
+    optimizer: type[torch.optim.Optimizer],
+    arguments: Mapping[str, Any],
+    schedule: type[torch.optim.lr_scheduler.LRScheduler],
+    schedule_arguments: Mapping[str, Any],
+) -> OptimizerInit:
+    """An optimizer with a learning-rate schedule, as a function of the tensors it changes.
+
+    Raises:
+        SettingError: arguments of either do not fit, or one of them cannot work from gradients alone.
+    """
+    build_optimizer(optimizer, arguments)
+    if _needs(schedule.step, "metrics"):
+        raise SettingError(
+            f"optimizer.schedule._target_={schedule.__name__} measures the objective itself",
+            expected="a schedule of the iteration, such as torch.optim.lr_scheduler.CosineAnnealingLR",
+        )
+    make = partial(
+        Scheduled, optimizer=partial(optimizer, **arguments), schedule=partial(schedule, **schedule_arguments)
+    )
+    _try(make, schedule.__name__, "optimizer.schedule", schedule_arguments)
+    return make
 
 
 def build_optimizer(cls: type[torch.optim.Optimizer], arguments: Mapping[str, Any]) -> OptimizerInit:
@@ -63,16 +133,11 @@ def build_optimizer(cls: type[torch.optim.Optimizer], arguments: Mapping[str, An
     if cls is torch.optim.SGD and _only_a_sound_rate(arguments):
         return partial(GradientDescent, **arguments)
     name = f"{cls.__module__.removesuffix('.' + cls.__name__.lower())}.{cls.__name__}"
-    if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
+    if _needs(cls.step, "closure"):
         raise SettingError(f"optimizer._target_={name} measures the objective itself", repair="optimizer=sgd")
-    trial = torch.zeros(1, requires_grad=True)
-    trial.grad = torch.zeros(1)
-    try:
-        cls([trial], **arguments).step()
-    except (TypeError, ValueError, RuntimeError) as error:
-        given = ", ".join(f"{name}={spelt(value)}" for name, value in arguments.items())
-        raise SettingError(f"optimizer: {name} does not take {given}: {error}") from error
-    return partial(cls, **arguments)
+    make = partial(cls, **arguments)
+    _try(make, name, "optimizer", arguments)
+    return make
 
 
 def shared_by(make: OptimizerInit) -> Hashable | None:
@@ -82,6 +147,9 @@ def shared_by(make: OptimizerInit) -> Hashable | None:
     """
     if not isinstance(make, partial) or make.args or not isinstance(make.func, type):
         return None
+    if make.func is Scheduled:  # all runs of a bundle have made the same number of steps, so one schedule serves all
+        shared = shared_by(make.keywords["optimizer"])
+        return shared and (shared, repr(make.keywords["schedule"]))
     of_torch = make.func.__module__.startswith("torch.optim.") and not issubclass(make.func, torch.optim.LBFGS)
     if make.func is not GradientDescent and not of_torch:
         return None

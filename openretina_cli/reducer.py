@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
 from openretina_cli.checks import require
 from openretina_cli.errors import SettingError
+
+
+def holds_for(cls: type, statement: str, *methods: str) -> bool:
+    """Whether an attribute of a class still describes its methods.
+
+    Args:
+        cls: the class.
+        statement: an attribute, or method, that some class above or `cls` itself defines.
+        methods: methods that the statement is about.
+
+    Returns:
+        False where a class below the one that makes the statement overrides one of the methods.
+    """
+    stating = next(place for place, above in enumerate(cls.__mro__) if statement in vars(above))
+    return not any(method in vars(below) for below in cls.__mro__[:stating] for method in methods)
 
 
 class ResponseReducer(ABC):
@@ -18,9 +34,14 @@ class ResponseReducer(ABC):
         start: first response frame that counts.
         length: number of response frames that count; None means up to the end.
 
+    Attributes:
+        averages: whether `reduce` takes the mean, so that a score which is linear in the response stays linear.
+
     Raises:
         SettingError: the window is empty or starts before the response.
     """
+
+    averages: ClassVar[bool] = False
 
     def __init__(self, axis: int = 0, start: int = 0, length: int | None = None) -> None:
         require(start >= 0, "start", start, "0 or more")
@@ -28,6 +49,11 @@ class ResponseReducer(ABC):
         self._axis = axis
         self.start = start
         self.length = length
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the score is the mean over the window, also in a subclass."""
+        return self.averages and holds_for(type(self), "averages", "reduce", "forward")
 
     def window(self, frames: int) -> tuple[int, int]:
         """The response frames `[start, stop)` that count in a response of `frames` frames.
@@ -66,6 +92,8 @@ class ResponseReducer(ABC):
 class SliceMeanReducer(ResponseReducer):
     """The mean over the response frames `[start, start + length)`."""
 
+    averages = True
+
     def reduce(self, responses: Tensor) -> Tensor:
         """Take the mean over time."""
         return responses.mean(dim=self._axis)
@@ -74,18 +102,11 @@ class SliceMeanReducer(ResponseReducer):
         return f"mean over {self._frames()}"
 
 
-class MeanReducer(ResponseReducer):
+class MeanReducer(SliceMeanReducer):
     """The mean over all response frames."""
 
     def __init__(self, axis: int = 0) -> None:
         super().__init__(axis)
-
-    def reduce(self, responses: Tensor) -> Tensor:
-        """Take the mean over time."""
-        return responses.mean(dim=self._axis)
-
-    def __repr__(self) -> str:
-        return f"mean over {self._frames()}"
 
 
 class MaxReducer(ResponseReducer):

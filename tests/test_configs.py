@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import pytest
 import torch
 from conftest import DATA
@@ -43,7 +44,11 @@ REQUIRED = {
     "gradient=[mask]": ["gradient.mask.sigma_um=100"],
     "stimulus=clip": ["stimulus.movie=movie.npy"],
     "objective=discriminative": ["objective.on=[28]"],
+    "objective=difference": ["objective.other_neuron=[3,4]"],
     "objective=group_mei": ["neuron=[1,5,9]"],
+    "objective=match": ["objective.file=target.npy"],
+    "objective=ratio": ["objective.other_neuron=5"],
+    "objective=unit": ["objective.layer=members.0.core.features.layer0"],
     "objective=weighted_sum": ["+objective@objective.terms.a=mei", "objective.weights={a:1}"],
     "objective=custom": ["objective._target_=my_objectives.Mine"],
     "experiment=most_discriminative": ["objective.on=[0,1]", "objective.off=[[2],[3,4]]"],
@@ -86,15 +91,20 @@ def offered() -> dict[str, object]:
 
 def built(node: Mapping[str, Any], offered: Mapping[str, object]) -> object:
     """What Hydra makes of an option, given by hand what the pipeline offers."""
-    config = OmegaConf.create(dict(node))
+    if "schedule" in node:
+        optimizer = built({key: value for key, value in node.items() if key != "schedule"}, offered)
+        return hydra.utils.instantiate(OmegaConf.create(dict(node["schedule"])), optimizer)
+    inner = {name: node[name] for name in ("of", "terms") if name in node}
+    config = OmegaConf.create({**node, **dict.fromkeys(inner)})
     wanted = inspect.signature(hydra.utils.get_object(node["_target_"])).parameters
     given = {name: value for name, value in offered.items() if name in wanted and name not in node}
     if "terms" in node:
         given["terms"] = {name: built(term, offered) for name, term in node["terms"].items()}
+    if "of" in node:
+        given["of"] = built(node["of"], offered)
     if "params" in wanted:
         given["params"] = [torch.zeros(1, requires_grad=True)]
-    terms = {"terms": None} if "terms" in node else {}
-    return hydra.utils.instantiate(config, **terms, _convert_="all", _partial_=True)(**given)
+    return hydra.utils.instantiate(config, _convert_="all", _partial_=True)(**given)
 
 
 @pytest.mark.parametrize("path", [p for p in OPTIONS if p.parent.name != "experiment"], ids=choice)
@@ -113,7 +123,9 @@ def test_every_option_builds_through_hydras_own_instantiate(
     places = {
         "model.path=folder": f"model.path={DATA / 'ensemble'}",
         "model.path=file.ckpt": f"model.path={zoo / 'lnp_exp.ckpt'}",
+        "objective.file=target.npy": f"objective.file={tmp_path / 'target.npy'}",
     }
+    np.save(tmp_path / "target.npy", np.ones(1))
     required = [places.get(text, text) for text in REQUIRED.get(choice(path), [])]
     if path.stem == "custom":
         required.append("+objective.neuron_indices=3")

@@ -29,6 +29,8 @@ REPLACED = {
     "output.video_scale": "output.video.scale",
 }
 """Settings as version 0.1 spelt them, each with what replaced it."""
+MOST_STARTS = 100
+"""Starts of one run at most; all of them are one stack."""
 
 
 @dataclass(kw_only=True)
@@ -46,6 +48,7 @@ class TopLevel:
         keep: whether the last or the best stimulus is kept.
         tf32: whether a GPU may round the factors of products to 10 bits.
         fail_fast: whether a sweep stops at its first failed run.
+        restarts: random starts, of which the best is kept.
     """
 
     session: str | None = None
@@ -58,10 +61,12 @@ class TopLevel:
     keep: Literal["last", "best"] = "last"
     tf32: bool = False
     fail_fast: bool = False
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
         require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
+        require(1 <= self.restarts <= MOST_STARTS, "restarts", self.restarts, f"1 to {MOST_STARTS}")
         require(DEVICE.fullmatch(self.device) is not None, "device", self.device, "auto, cpu, cuda, cuda:0 or mps")
         require(self.out.strip() != "", "out", self.out, "a folder")
         self.neuron = neuron_choice("neuron", self.neuron)

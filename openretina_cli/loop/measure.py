@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from openretina_cli.limits import norms
 from openretina_cli.loop.bundle import Bundle
 from openretina_cli.loop.problem import Problem
 from openretina_cli.loop.run import Run
+from openretina_cli.loop.scoring import scores_of
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.stopper import Step
 
@@ -45,18 +46,18 @@ def _scores(bundles: Sequence[Bundle]) -> list[Tensor]:
     """Score all runs: those that ask the same session of the same model with one call of the model."""
     rows = [(run.problem, row) for bundle in bundles for run, row in zip(bundle.runs, bundle.rows, strict=True)]
     scores: dict[int, Tensor] = {}
-    sharing: dict[tuple[int, str | None], list[int]] = defaultdict(list)
+    sharing: dict[Hashable, list[int]] = defaultdict(list)
     for index, (problem, row) in enumerate(rows):
         objective = problem.objective
         if objective.scores_responses:
-            sharing[id(objective.model), objective.data_key].append(index)
+            sharing[objective.call].append(index)
         else:
             scores[index] = _one_number(objective.forward(row[None]), objective)
     for indices in sharing.values():
         responses = rows[indices[0]][0].objective.respond(_together(bundles, [rows[index] for index in indices]))
-        for index, response in zip(indices, responses.unbind(), strict=True):
-            objective = rows[index][0].objective
-            scores[index] = _one_number(objective.score(response), objective)
+        objectives = [rows[index][0].objective for index in indices]
+        for index, objective, score in zip(indices, objectives, scores_of(objectives, responses), strict=True):
+            scores[index] = _one_number(score, objective)
     return [scores[index] for index in range(len(rows))]
 
 

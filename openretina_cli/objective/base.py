@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from openretina_cli.checks import require
 from openretina_cli.errors import ObjectiveError
-from openretina_cli.reducer import ResponseReducer
+from openretina_cli.reducer import ResponseReducer, holds_for
 
 Model = Callable[..., Tensor]
 """`model(stimulus, data_key=session)`: `(batch, channel, time, height, width)` to `(batch, time, neuron)`."""
+
+
+class Term(NamedTuple):
+    """The mean response of one neuron in the response frames `[start, stop)`, times a weight."""
+
+    start: int
+    stop: int
+    neuron: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A score that is linear in the response: the sum of terms, and a constant."""
+
+    terms: tuple[Term, ...]
+    constant: float = 0.0
+
+    def times(self, factor: float) -> Weights:
+        """The same score, times a factor."""
+        terms = tuple(term._replace(weight=factor * term.weight) for term in self.terms)
+        return Weights(terms, factor * self.constant)
+
+
+def summed(weights: Sequence[Weights | None]) -> Weights | None:
+    """The sum of linear scores; None where one of them is not linear."""
+    found = [some for some in weights if some is not None]
+    if len(found) < len(weights):
+        return None
+    return Weights(tuple(term for some in found for term in some.terms), sum(some.constant for some in found))
 
 
 class AbstractObjective:
@@ -33,7 +65,7 @@ class AbstractObjective:
             every cell in turn.
     """
 
-    sign: ClassVar[int] = 1
+    sign: int = 1
     of_one_cell: ClassVar[bool] = False
 
     def __init__(self, model: Model, data_key: str | None) -> None:
@@ -54,6 +86,16 @@ class AbstractObjective:
     def scores_responses(self) -> bool:
         """Whether the objective is written as `score(response)`, so that runs can share a call of the model."""
         return type(self).forward is AbstractObjective.forward
+
+    @property
+    def fits_fast_form(self) -> bool:
+        """Whether its window and neurons hold all that it reads of responses, so that a fast form can answer it."""
+        return self.scores_responses
+
+    @property
+    def call(self) -> Hashable:
+        """Equal for objectives to which `respond` answers alike, so that runs can share its call."""
+        return id(self._model), self._data_key
 
     def on(self, model: Model) -> AbstractObjective:
         """The same objective on another model of the same session."""
@@ -91,6 +133,19 @@ class AbstractObjective:
         """Score stimuli `(batch, channel, time, height, width)` with one number each, `(batch,)`."""
         return torch.stack([self.score(response) for response in self.respond(stimulus)])
 
+    def weights(self, frames: int) -> Weights | None:
+        """The score of a response of `frames` frames as weights, where it is linear in the response; else None.
+
+        A stack of runs whose objectives state weights is scored by one product. A subclass that overrides `score`
+        states weights of its own, or is taken for not linear.
+        """
+        del frames
+        return None
+
+    def linear(self, frames: int) -> Weights | None:
+        """What `weights` states, unless a subclass overrides `score` and leaves `weights` as it was."""
+        return self.weights(frames) if holds_for(type(self), "weights", "score") else None
+
     def window(self, frames: int) -> tuple[int, int] | None:
         """The response frames `[start, stop)` that count in a response of `frames` frames, where there is a window."""
         del frames
@@ -126,7 +181,33 @@ def named(neurons: Sequence[int]) -> str:
     return f"neuron {neurons[0]}" if len(neurons) == 1 else "neurons " + ", ".join(_spans(neurons))
 
 
-class MeanResponseObjective(AbstractObjective):
+class ReducedObjective(AbstractObjective):
+    """Base of objectives that look at the response in the window of one reducer.
+
+    Args:
+        model: see `Model`.
+        data_key: the session.
+        response_reducer: the window.
+    """
+
+    def __init__(self, model: Model, data_key: str | None, response_reducer: ResponseReducer) -> None:
+        super().__init__(model, data_key)
+        self._response_reducer = response_reducer
+
+    def window(self, frames: int) -> tuple[int, int] | None:
+        """The reducer's window."""
+        return self._response_reducer.window(frames)
+
+    def mean_of(self, neurons: Sequence[int], frames: int, reducer: ResponseReducer | None = None) -> Weights | None:
+        """The mean response of neurons as weights, in the window of `reducer`; None where that takes no mean."""
+        reducer = reducer or self._response_reducer
+        if not reducer.is_mean:
+            return None
+        window = reducer.window(frames)
+        return Weights(tuple(Term(*window, neuron, 1 / len(neurons)) for neuron in neurons))
+
+
+class MeanResponseObjective(ReducedObjective):
     """The mean response of one or several neurons, or minus it where the class says `sign = -1`.
 
     Args:
@@ -143,18 +224,18 @@ class MeanResponseObjective(AbstractObjective):
         data_key: str | None,
         response_reducer: ResponseReducer,
     ) -> None:
-        super().__init__(model, data_key)
+        super().__init__(model, data_key, response_reducer)
         self._neuron_indices = [neuron_indices] if isinstance(neuron_indices, int) else list(neuron_indices)
-        self._response_reducer = response_reducer
 
     def score(self, response: Tensor) -> Tensor:
         """Reduce the neurons' mean response."""
         reduced = self._response_reducer.forward(response[:, self._neuron_indices].mean(dim=-1))
         return reduced if self.sign > 0 else -reduced
 
-    def window(self, frames: int) -> tuple[int, int]:
-        """The reducer's window."""
-        return self._response_reducer.window(frames)
+    def weights(self, frames: int) -> Weights | None:
+        """The mean, where the reducer takes one."""
+        mean = self.mean_of(self._neuron_indices, frames)
+        return None if mean is None else mean.times(self.sign)
 
     def neurons(self) -> tuple[int, ...]:
         """The neurons of the mean."""
@@ -163,6 +244,53 @@ class MeanResponseObjective(AbstractObjective):
     def __repr__(self) -> str:
         verb = "increase" if self.sign > 0 else "decrease"
         return f"{verb} {named(self._neuron_indices)}, {self._response_reducer!r}"
+
+
+class OuterObjective(AbstractObjective):
+    """Base of objectives that change what another one sees.
+
+    Args:
+        of: the other objective.
+    """
+
+    def __init__(self, of: AbstractObjective) -> None:
+        require(isinstance(of, AbstractObjective), "of", type(of).__name__, "an objective, with its _target_")
+        super().__init__(of.model, of.data_key)
+        self._of = of
+        self.sign = of.sign
+
+    @property
+    def fits_fast_form(self) -> bool:
+        """Whether the inner objective's window and neurons hold all that it reads."""
+        return self._of.fits_fast_form
+
+    @property
+    def call(self) -> Hashable:
+        """As the inner objective's."""
+        return self._of.call
+
+    def on(self, model: Model) -> AbstractObjective:
+        """The same objective on another model of the same session."""
+        moved = copy.copy(self)
+        moved._of = self._of.on(model)
+        moved._model = moved._of.model
+        return moved
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The torch modules that the inner objective calls."""
+        return self._of.modules()
+
+    def respond(self, stimuli: Tensor) -> Tensor:
+        """What the inner objective reads of stimuli `(batch, channel, time, height, width)`."""
+        return self._of.respond(stimuli)
+
+    def window(self, frames: int) -> tuple[int, int] | None:
+        """The inner objective's window."""
+        return self._of.window(frames)
+
+    def neurons(self) -> tuple[int, ...] | None:
+        """The inner objective's neurons."""
+        return self._of.neurons()
 
 
 class WeightedSumObjective(AbstractObjective):
@@ -188,14 +316,24 @@ class WeightedSumObjective(AbstractObjective):
     @property
     def scores_responses(self) -> bool:
         """Whether all terms score the same response."""
-        return all(
-            term.scores_responses and term.model is self.model and term.data_key == self.data_key
-            for _, term in self._terms
-        )
+        return all(term.scores_responses and term.call == self.call for _, term in self._terms)
+
+    @property
+    def call(self) -> Hashable:
+        """As the first term's."""
+        return self._terms[0][1].call
+
+    def respond(self, stimuli: Tensor) -> Tensor:
+        """What the first term reads of stimuli `(batch, channel, time, height, width)`."""
+        return self._terms[0][1].respond(stimuli)
 
     def score(self, response: Tensor) -> Tensor:
         """Sum the terms' scores."""
         return torch.stack([weight * term.score(response) for weight, term in self._terms]).sum()
+
+    def weights(self, frames: int) -> Weights | None:
+        """The sum of the terms' weights, where all state some."""
+        return summed([linear and linear.times(w) for w, term in self._terms for linear in [term.linear(frames)]])
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Sum the terms' scores of each stimulus, `(batch,)`."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from openretina_cli.checks import NeuronChoice, closest, neuron_choice
+import torch
+from torch import Tensor
+
+from openretina_cli.checks import NeuronChoice, closest, neuron_choice, require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.objective.base import MeanResponseObjective, Model
+from openretina_cli.objective.base import MeanResponseObjective, Model, ReducedObjective
 from openretina_cli.reducer import ResponseReducer
 
 
@@ -70,6 +73,25 @@ def neurons_of_type(facts: ModelFacts, session: str, group: int, name: str) -> l
     return types[group]
 
 
+def neurons_meant(facts: ModelFacts, session: str, neuron: object, group: int | None, prefix: str = "") -> list[int]:
+    """The neurons of the settings `neuron` and `group`, of which the group counts where both are stated.
+
+    Args:
+        facts: what is known about the model.
+        session: the session.
+        neuron: a neuron, several, a span, or "all".
+        group: a cell-type group.
+        prefix: what the names of the two settings begin with, for errors.
+
+    Raises:
+        SettingError: the session has no such neuron or group.
+    """
+    if group is not None:
+        return neurons_of_type(facts, session, group, f"{prefix}group")
+    name = f"{prefix}neuron"
+    return choose_neurons(facts, session, neuron_choice(name, neuron), name)
+
+
 class ChosenNeurons(MeanResponseObjective):
     """The mean response of the neurons that the settings choose; `sign` is that of the class mixed in.
 
@@ -81,11 +103,15 @@ class ChosenNeurons(MeanResponseObjective):
         neuron: a neuron, several for one joint stimulus, or "all".
         group: a cell-type group instead of `neuron`.
 
+    Attributes:
+        joint: whether a single neuron is refused.
+
     Raises:
-        SettingError: the session has no such neuron or group.
+        SettingError: the session has no such neuron or group, or one neuron is chosen where several are meant.
     """
 
     of_one_cell = True
+    joint: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -96,8 +122,51 @@ class ChosenNeurons(MeanResponseObjective):
         neuron: Any,
         group: int | None = None,
     ) -> None:
-        if group is None:
-            neurons = choose_neurons(facts, data_key, neuron_choice("neuron", neuron), "neuron")
-        else:
-            neurons = neurons_of_type(facts, data_key, group, "group")
-        super().__init__(model, neurons, data_key, response_reducer)
+        expected = "several neurons, such as neuron=[1,5,9], or a cell type, such as group=28"
+        require(not (self.joint and group is None and isinstance(neuron, int)), "neuron", neuron, expected)
+        super().__init__(model, neurons_meant(facts, data_key, neuron, group), data_key, response_reducer)
+
+
+class ChosenPair(ReducedObjective):
+    """Base of comparisons: the neurons that the settings choose, and others of the same session.
+
+    Args:
+        model: see `Model`.
+        data_key: the session.
+        response_reducer: the window.
+        facts: what is known about the model.
+        neuron: a neuron, several, or "all".
+        group: a cell-type group instead of `neuron`.
+        other_neuron: the neuron, or neurons, to compare with.
+        other_group: a cell-type group instead of `other_neuron`.
+
+    Raises:
+        SettingError: the session has no such neuron or group, or nothing to compare with is stated.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data_key: str,
+        response_reducer: ResponseReducer,
+        facts: ModelFacts,
+        neuron: Any,
+        group: int | None = None,
+        other_neuron: Any = None,
+        other_group: int | None = None,
+    ) -> None:
+        stated = other_neuron is not None or other_group is not None
+        require(stated, "other_neuron", other_neuron, "neurons to compare with, or objective.other_group=28")
+        super().__init__(model, data_key, response_reducer)
+        self._ones = neurons_meant(facts, data_key, neuron, group)
+        self._others = neurons_meant(facts, data_key, other_neuron, other_group, "other_")
+
+    def reduced(self, response: Tensor) -> tuple[Tensor, Tensor]:
+        """The reduced mean responses of both, from the response `(time, neuron)`."""
+        both = torch.stack([response[:, some].mean(dim=-1) for some in (self._ones, self._others)], dim=-1)
+        one, other = self._response_reducer.forward(both).unbind()
+        return one, other
+
+    def neurons(self) -> tuple[int, ...]:
+        """All neurons that are compared."""
+        return tuple(dict.fromkeys([*self._ones, *self._others]))

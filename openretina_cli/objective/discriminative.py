@@ -10,7 +10,7 @@ from torch import Tensor
 from openretina_cli.checks import neuron_list, positive, require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.objective.base import AbstractObjective, Model, named
+from openretina_cli.objective.base import Model, ReducedObjective, named
 from openretina_cli.objective.cells import cell_types, choose_neurons, neurons_of_type
 from openretina_cli.reducer import ResponseReducer
 
@@ -18,7 +18,7 @@ CLUSTERS_NAMED = 4
 """More clusters than these are counted, not named, so that an objective's text fits a title."""
 
 
-class ContrastiveNeuronObjective(AbstractObjective):
+class ContrastiveNeuronObjective(ReducedObjective):
     """The most discriminative stimulus (MDS): one cluster of neurons responds more than each other cluster.
 
     With r_k the reduced mean response of cluster k of K and T the temperature, the score is
@@ -44,9 +44,8 @@ class ContrastiveNeuronObjective(AbstractObjective):
         response_reducer: ResponseReducer,
         temperature: float = 1.6,
     ) -> None:
-        super().__init__(model, data_key)
+        super().__init__(model, data_key, response_reducer)
         self._clusters = [list(on_cluster_idc), *(list(cluster) for cluster in off_cluster_idc_list)]
-        self._response_reducer = response_reducer
         self._temperature = temperature
 
     def score(self, response: Tensor) -> Tensor:
@@ -54,10 +53,6 @@ class ContrastiveNeuronObjective(AbstractObjective):
         reduced = self._response_reducer.forward(response)
         drive = torch.stack([reduced[cluster].mean() for cluster in self._clusters]) / self._temperature
         return drive[0] - torch.logsumexp(drive, dim=0) + math.log(len(drive))
-
-    def window(self, frames: int) -> tuple[int, int]:
-        """The reducer's window."""
-        return self._response_reducer.window(frames)
 
     def neurons(self) -> tuple[int, ...]:
         """The neurons of all clusters."""

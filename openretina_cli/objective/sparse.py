@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from openretina_cli.objective.base import AbstractObjective, Model
+from openretina_cli.objective.base import Model, ReducedObjective
 from openretina_cli.reducer import MeanReducer, ResponseReducer
 
 
-class SparseObjective(AbstractObjective):
+class SparseObjective(ReducedObjective):
     """One neuron of the field responds, the others are silent.
 
     The score is twice the largest response of any neuron in any frame, less the sum over neurons of their mean
@@ -21,17 +21,12 @@ class SparseObjective(AbstractObjective):
     """
 
     def __init__(self, model: Model, data_key: str | None, response_reducer: ResponseReducer | None = None) -> None:
-        super().__init__(model, data_key)
-        self._response_reducer = response_reducer or MeanReducer()
+        super().__init__(model, data_key, response_reducer or MeanReducer())
 
     def score(self, response: Tensor) -> Tensor:
         """Twice the peak less the summed means."""
-        start, stop = self.window(len(response))
+        start, stop = self._response_reducer.window(len(response))
         return 2 * response[start:stop].max() - self._response_reducer.forward(response).sum()
-
-    def window(self, frames: int) -> tuple[int, int]:
-        """The reducer's window."""
-        return self._response_reducer.window(frames)
 
     def __repr__(self) -> str:
         return f"one strong neuron in a silent field, {self._response_reducer!r}"

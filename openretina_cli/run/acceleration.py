@@ -70,7 +70,7 @@ def accelerate(plans: Sequence[Plan]) -> list[Plan]:
     """
     groups: dict[tuple[int, str, tuple[int, ...], int, Window], list[int]] = defaultdict(list)
     for index, plan in enumerate(plans):
-        if plan.problem.objective.scores_responses:
+        if plan.problem.objective.fits_fast_form:
             frames = plan.problem.stimulus.shape[1]
             window = plan.window or (0, plan.retina.facts.response_frames(frames))
             groups[id(plan.retina), plan.session, _together(plan), frames, window].append(index)

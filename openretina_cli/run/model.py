@@ -124,7 +124,7 @@ class Workbench:
         budget = CPU_ACTIVATIONS
         if self.device.type == "cuda":
             budget = int(torch.cuda.mem_get_info(self.device)[0] * GPU_SHARE)
-        return min(max(budget // each, 1), LARGEST_STACK[self.device.type])
+        return max(min(budget // each, LARGEST_STACK[self.device.type]) // settings.restarts, 1)
 
     def _probed(self, retina: Retina, session: str, frames: int) -> Probe:
         """What trying a session told; each is tried once."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from openretina_cli.config.settings import Settings
-from openretina_cli.config.target import TARGET, Option, build, find_class
+from openretina_cli.config.target import Option, build
 from openretina_cli.constraint.base import Constraint
 from openretina_cli.errors import SettingError
 from openretina_cli.gradient.base import GradientStep
@@ -20,9 +20,10 @@ from openretina_cli.models.probe import Probe, probe
 from openretina_cli.models.retina import Retina
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_session
-from openretina_cli.optimizer import build_optimizer
 from openretina_cli.penalty import Penalty
 from openretina_cli.reducer import ResponseReducer
+from openretina_cli.run.restarts import further_starts
+from openretina_cli.run.steps import build_steps
 from openretina_cli.stimulus.base import Parameters
 from openretina_cli.stopper import OptimizationStopper
 
@@ -39,6 +40,7 @@ class Plan:
         window: response frames `[start, stop)` that count, where there is a window.
         neurons: the neurons that count; all of the session where the objective names none.
         warnings: what the user should know of the settings.
+        starts: further starts of the same problem, of which the best is kept; see `restarts`.
     """
 
     settings: Settings
@@ -48,16 +50,19 @@ class Plan:
     window: tuple[int, int] | None
     neurons: tuple[int, ...]
     warnings: tuple[str, ...] = ()
+    starts: tuple[torch.Tensor, ...] = ()
 
 
-def build_objective(option: Option, retina: Retina, session: str, reducer: ResponseReducer) -> AbstractObjective:
-    """An objective on one session of a model, with one window.
+def build_objective(
+    option: Option, retina: Retina, session: str, reducer: ResponseReducer, seed: int
+) -> AbstractObjective:
+    """An objective on one session of a model, with one window; it draws random numbers from the run's seed.
 
     Raises:
         SettingError: a setting of it does not fit, or it scores nothing.
         RunError: a user's class could not be imported, or raised.
     """
-    offered = {"model": retina, "data_key": session, "response_reducer": reducer, "facts": retina.facts}
+    offered = {"model": retina, "data_key": session, "response_reducer": reducer, "facts": retina.facts, "seed": seed}
     objective = build(option, AbstractObjective, offered)
     base = AbstractObjective
     if type(objective).forward is base.forward and type(objective).score is base.score:
@@ -110,15 +115,16 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     constraints = [build(option, Constraint, offered) for option in rules]  # type: ignore[type-abstract]  # subclasses
     gradient = [build(option, GradientStep, offered) for option in settings.gradient.values()]  # type: ignore[type-abstract]  # subclasses
     penalties = [build(option, Penalty, offered) for option in prices]  # type: ignore[type-abstract]  # subclasses
-    objective = build_objective(settings.objective, retina, session, build_reducer(settings))
-    optimizer_class = find_class(settings.optimizer.target, torch.optim.Optimizer, f"optimizer.{TARGET}")
-    optimizer = build_optimizer(optimizer_class, settings.optimizer.arguments)
+    objective = build_objective(settings.objective, retina, session, build_reducer(settings), settings.seed)
+    optimizer = build_steps(settings.optimizer)
     if probed is None:
         probed = probe(retina, session, settings.frames, device)
     neurons = objective.neurons() or tuple(range(retina.facts.sessions[session]))
     probed.check(session, neurons)
     window = objective.window(probed.response_frames)
-    start = parameters.initial(partial(apply_constraints, constraints=constraints)).to(device)
+    constrain = partial(apply_constraints, constraints=constraints)
+    start = parameters.initial(constrain).to(device)
+    starts = further_starts(settings, offered, start, constrain)
     problem = Problem(start, objective, optimizer, stopper, constraints, penalties, settings.keep, gradient, parameters)
     warnings = _range_warnings([*rules, *prices])
-    return Plan(settings, retina, session, problem, window, neurons, warnings)
+    return Plan(settings, retina, session, problem, window, neurons, warnings, starts)

@@ -13,6 +13,7 @@ import numpy as np
 from openretina_cli.analysis.description import describe_stimulus
 from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.problem import Plan
+from openretina_cli.run.restarts import recorded_starts
 from openretina_cli.run.solver import Solved
 from openretina_cli.store.identity import SCHEMA
 
@@ -67,6 +68,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "neurons": list(plan.neurons),
         "cell_types": _cell_types(plan),
         "seed": plan.settings.seed,
+        "restarts": recorded_starts(outcome),
         "iterations": outcome.history[-1].iteration,
         "kept": {"rule": plan.settings.keep, "iteration": outcome.kept},
         "stop_reason": outcome.stop_reason,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import OpenRetinaError
-from openretina_cli.loop.loop import Outcome, optimize_stack
+from openretina_cli.loop.loop import Outcome
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
 from openretina_cli.output.view import RunView
@@ -23,6 +23,7 @@ from openretina_cli.run.acceleration import accelerate, full_responses
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.model import Workbench
 from openretina_cli.run.problem import Plan
+from openretina_cli.run.restarts import optimize_best
 from openretina_cli.stopper import Step
 from openretina_cli.store.identity import Identity
 
@@ -182,9 +183,7 @@ class Solver:
             return []
         try:
             with _precision(plans[0].settings.tf32), seeded(self.bench.device):
-                outcomes = optimize_stack(
-                    [plan.problem for plan in plans], lambda run, step: self._reporter.step(numbers[run], step)
-                )
+                outcomes = optimize_best(plans, lambda run, step: self._reporter.step(numbers[run], step))
                 return [*self._solved(plans, outcomes, started)]
         except OpenRetinaError as error:
             if len(plans) == 1:
@@ -217,7 +216,8 @@ def _stack_of(
 
 
 def _share_model(one: Settings, other: Settings) -> bool:
-    return (one.model, one.device, one.tf32, one.frames) == (other.model, other.device, other.tf32, other.frames)
+    shared = ("model", "device", "tf32", "frames", "restarts")
+    return all(getattr(one, name) == getattr(other, name) for name in shared)
 
 
 def solve(batch: Iterable[Settings], reporter: Reporter) -> list[Solved]:

@@ -51,6 +51,8 @@ def shaping(values: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {
         str(key): _plain(value) for key, value in values.items() if key not in (*PLACE, *THROUGH_OTHERS)
     }
+    if kept.get("restarts") == 1:  # as runs were made before there was such a setting
+        del kept["restarts"]
     if isinstance(kept.get(NOTE[0]), dict):
         kept[NOTE[0]].pop(NOTE[1], None)
         limit = kept[MIN_QUALITY[0]].pop(MIN_QUALITY[1], None)

@@ -16,6 +16,7 @@ from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_neurons, choose_session, neurons_of_type
 from openretina_cli.run.acceleration import accelerate
 from openretina_cli.run.problem import Plan, build_objective, build_reducer, plan_run
+from openretina_cli.run.restarts import best_of, problems_of
 from openretina_cli.validation.bench import Candidate
 from openretina_cli.validation.stacks import Report, solve_all
 
@@ -43,7 +44,7 @@ def _plans_of_session(
     first = plan_run(replace(settings, session=session, objective=alone[0]), retina, device)
     reducer = build_reducer(settings)
     for cell, option in zip(cells, alone, strict=True):
-        problem = replace(first.problem, objective=build_objective(option, retina, session, reducer))
+        problem = replace(first.problem, objective=build_objective(option, retina, session, reducer, settings.seed))
         yield replace(first, settings=replace(first.settings, objective=option), problem=problem, neurons=(cell,))
 
 
@@ -79,5 +80,5 @@ def plan_cells(
 
 def optimize_cells(plans: Sequence[Plan], report: Report, stage: str = "optimising on the twin") -> list[Candidate]:
     """Solve the plans on the fast form of their model."""
-    outcomes = solve_all([plan.problem for plan in accelerate(plans)], stage, report)
+    outcomes = best_of(plans, solve_all(problems_of(accelerate(plans)), stage, report))
     return [Candidate(plan, found.stimulus, found.objective) for plan, found in zip(plans, outcomes, strict=True)]

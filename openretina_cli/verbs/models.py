@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -23,17 +24,23 @@ from openretina_cli.text import one_line
 from openretina_cli.web_address import is_web_address
 
 if TYPE_CHECKING:  # a list of names must not wait for torch
+    import torch
+
+    from openretina_cli.config.settings import Settings
     from openretina_cli.models.facts import ModelFacts
+    from openretina_cli.models.twin import Retina
 
 FETCH = "fetch"
+LAYERS = "--layers"
 HELP = """\
-usage: openretina models [NAME [KEY=VALUE ...]]
+usage: openretina models [NAME [KEY=VALUE ...] [--layers]]
        openretina models fetch NAME
 
 List the known checkpoints, show what one of them holds, or download one.
 
   openretina models                     the known checkpoints, and which are on this machine
   openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
+  openretina models NAME --layers       its inner layers, for objective=unit, with the shape of what each answers
   openretina models fetch NAME          download a checkpoint, for machines without a network
 """
 
@@ -53,7 +60,7 @@ def complete(before: Sequence[str], word: str) -> Iterator[str]:
         yield from completion.starting((name for name, model in known.items() if model.remote is not None), word)
     elif before[0] in known:
         chosen = completion.settings([f"model={before[0]}", *before[1:]], word or "model.")
-        yield from completion.starting(chosen, "model.")
+        yield from completion.starting([LAYERS, *chosen], word if word.startswith("-") else "model.")
 
 
 @dataclass(frozen=True)
@@ -175,8 +182,23 @@ def _print_facts(facts: ModelFacts, console: SafeConsole) -> None:
     console.print(sessions)
 
 
-def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
-    chosen = _chosen(name)
+def _print_layers(retina: Retina, settings: Settings, device: torch.device, console: SafeConsole) -> None:
+    from openretina_cli.models.layers import layer_shapes
+    from openretina_cli.models.probe import probe_stimulus
+    from openretina_cli.objective.cells import choose_session
+
+    session = choose_session(retina.facts, settings.session)
+    stimulus = probe_stimulus(retina.facts, settings.frames, device)
+    table = columns_table(("layer", "shape of what it answers to one stimulus"))
+    for layer, shape in layer_shapes(retina, partial(retina, stimulus, data_key=session)).items():
+        table.add_row(one_line(layer, 200), " x ".join(map(str, shape)))
+    console.print(table)
+    frames = f"{settings.frames} frames of session {session}"
+    console.print(f"to {frames}; objective=unit objective.layer=LAYER optimises for one", style="dim")
+
+
+def _show(name: str, words: Sequence[str], console: SafeConsole) -> None:
+    chosen, overrides = _chosen(name), [word for word in words if word != LAYERS]
     from openretina_cli.config.compose import compose_settings
 
     settings = compose_settings([*chosen, *overrides])
@@ -186,7 +208,10 @@ def _show(name: str, overrides: Sequence[str], console: SafeConsole) -> None:
     with shown.live():
         device = choose_device(settings.device)
         retina = build_model(settings.model, settings.frames, device, shown.download)
-    _print_facts(retina.facts, console)
+    if LAYERS in words:
+        _print_layers(retina, settings, device, console)
+    else:
+        _print_facts(retina.facts, console)
 
 
 def run(argv: Sequence[str]) -> None:
