@@ -45,6 +45,7 @@ REQUIRED = {
     "stimulus=clip": ["stimulus.movie=movie.npy"],
     "objective=discriminative": ["objective.on=[28]"],
     "objective=difference": ["objective.other_neuron=[3,4]"],
+    "objective=diverse": ["objective.reference=stimulus.pt"],
     "objective=group_mei": ["neuron=[1,5,9]"],
     "objective=match": ["objective.file=target.npy"],
     "objective=ratio": ["objective.other_neuron=5"],
@@ -123,9 +124,11 @@ def test_every_option_builds_through_hydras_own_instantiate(
     places = {
         "model.path=folder": f"model.path={DATA / 'ensemble'}",
         "model.path=file.ckpt": f"model.path={zoo / 'lnp_exp.ckpt'}",
+        "objective.reference=stimulus.pt": f"objective.reference={tmp_path / 'stimulus.pt'}",
         "objective.file=target.npy": f"objective.file={tmp_path / 'target.npy'}",
     }
     np.save(tmp_path / "target.npy", np.ones(1))
+    torch.save(torch.ones(1, 2, 50, 18, 16), tmp_path / "stimulus.pt")
     required = [places.get(text, text) for text in REQUIRED.get(choice(path), [])]
     if path.stem == "custom":
         required.append("+objective.neuron_indices=3")

@@ -47,12 +47,18 @@ def _scores(bundles: Sequence[Bundle]) -> list[Tensor]:
     rows = [(run.problem, row) for bundle in bundles for run, row in zip(bundle.runs, bundle.rows, strict=True)]
     scores: dict[int, Tensor] = {}
     sharing: dict[Hashable, list[int]] = defaultdict(list)
+    sets: dict[int, list[int]] = defaultdict(list)
     for index, (problem, row) in enumerate(rows):
         objective = problem.objective
         if objective.scores_responses:
             sharing[objective.call].append(index)
+        elif objective.members > 1:
+            sets[id(objective)].append(index)
         else:
             scores[index] = _one_number(objective.forward(row[None]), objective)
+    for indices in sets.values():
+        found = rows[indices[0]][0].objective.forward(torch.stack([rows[index][1] for index in indices]))
+        scores.update(zip(indices, found.unbind(), strict=True))
     for indices in sharing.values():
         responses = rows[indices[0]][0].objective.respond(_together(bundles, [rows[index] for index in indices]))
         objectives = [rows[index][0].objective for index in indices]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,9 +63,13 @@ class AbstractObjective:
         sign: 1 where a larger response is the better one, -1 where a smaller one is.
         of_one_cell: whether the settings `neuron` and `group` choose what it is about, so that it can be posed for
             every cell in turn.
+        members: stimuli that one run optimises as a set, which `forward` scores together; 1 for no set.
+        counts_members: whether its setting `count` is the number of members.
     """
 
     sign: int = 1
+    members: int = 1
+    counts_members: ClassVar[bool] = False
     of_one_cell: ClassVar[bool] = False
 
     def __init__(self, model: Model, data_key: str | None) -> None:
@@ -132,6 +136,15 @@ class AbstractObjective:
     def forward(self, stimulus: Tensor) -> Tensor:
         """Score stimuli `(batch, channel, time, height, width)` with one number each, `(batch,)`."""
         return torch.stack([self.score(response) for response in self.respond(stimulus)])
+
+    def report_set(self, stimuli: Tensor) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What a result says of the stimuli `(member, channel, time, height, width)` of a set.
+
+        Returns:
+            Numbers of the set, and of each member; of a member at least `activation`, the larger the better, and
+            `keeps`, whether it is what the set asks for.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has {len(stimuli)} members and needs a report_set(stimuli)")
 
     def weights(self, frames: int) -> Weights | None:
         """The score of a response of `frames` frames as weights, where it is linear in the response; else None.

@@ -27,6 +27,7 @@ from openretina_cli.run.job_log import JobLog, collected
 from openretina_cli.run.plan import Group
 from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Reporter, Solved, Solver
+from openretina_cli.run.stimulus_set import write_members
 from openretina_cli.store.aside import aside
 from openretina_cli.store.folder import FinishedMeanwhileError, RunFolder, Stamp
 from openretina_cli.store.json_file import json_bytes
@@ -207,6 +208,7 @@ class BatchRunner:
         try:
             stage = self._place.stage(job, lines)
             write_numbers(job.settings, solved.view, solved.outcome.history, stage)
+            write_members(solved.outcome, stage)
             (stage / RESULT).write_bytes(json_bytes(result_of(solved)))
             self._place.publish(stage, RunFolder(job.folder), before)
         except (OSError, OpenRetinaError) as error:

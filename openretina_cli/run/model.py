@@ -13,6 +13,7 @@ from openretina_cli.models.retina import Retina
 from openretina_cli.models.seeding import seeded
 from openretina_cli.objective.cells import choose_session
 from openretina_cli.run.problem import Plan, plan_run
+from openretina_cli.run.restarts import starts_of
 
 LARGEST_STACK = {"cpu": 32, "cuda": 256, "mps": 64}
 """Runs in one stack, by device; beyond it a CPU gains nothing, and a GPU has filled up (which is a guess)."""
@@ -124,7 +125,7 @@ class Workbench:
         budget = CPU_ACTIVATIONS
         if self.device.type == "cuda":
             budget = int(torch.cuda.mem_get_info(self.device)[0] * GPU_SHARE)
-        return max(min(budget // each, LARGEST_STACK[self.device.type]) // settings.restarts, 1)
+        return max(min(budget // each, LARGEST_STACK[self.device.type]) // starts_of(settings), 1)
 
     def _probed(self, retina: Retina, session: str, frames: int) -> Probe:
         """What trying a session told; each is tried once."""

@@ -124,7 +124,7 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     window = objective.window(probed.response_frames)
     constrain = partial(apply_constraints, constraints=constraints)
     start = parameters.initial(constrain).to(device)
-    starts = further_starts(settings, offered, start, constrain)
     problem = Problem(start, objective, optimizer, stopper, constraints, penalties, settings.keep, gradient, parameters)
+    starts = further_starts(settings, offered, problem, constrain)
     warnings = _range_warnings([*rules, *prices])
     return Plan(settings, retina, session, problem, window, neurons, warnings, starts)

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from openretina_cli.config.settings import Settings
-from openretina_cli.config.target import build
+from openretina_cli.config.target import TARGET, build, find_class
 from openretina_cli.errors import SettingError
-from openretina_cli.loop.loop import Outcome, Problem, optimize_stack
+from openretina_cli.loop.loop import Keep, Outcome, Problem, optimize_stack
+from openretina_cli.objective.base import AbstractObjective
+from openretina_cli.run.stimulus_set import set_outcome
 from openretina_cli.stimulus.base import Constrain, Parameters
-from openretina_cli.stopper import Step
+from openretina_cli.stopper import OptimizationStopper, Step
 
 if TYPE_CHECKING:
     from openretina_cli.run.problem import Plan
@@ -30,31 +32,55 @@ def start_seeds(seed: int, count: int) -> list[int]:
     return [seed, *(int.from_bytes(digest[:6], "big") for digest in derived)]
 
 
+def starts_of(settings: Settings) -> int:
+    """How many stimuli a run optimises at once, as its settings say: restarts, or members of a set."""
+    option = settings.objective
+    cls = find_class(option.target, AbstractObjective, f"objective.{TARGET}")
+    is_set = getattr(cls, "counts_members", False)  # a function that makes an objective states nothing
+    return int(option.arguments.get("count", 1)) if is_set else settings.restarts
+
+
 def further_starts(
-    settings: Settings, offered: Mapping[str, Any], first: Tensor, constrain: Constrain
+    settings: Settings, offered: Mapping[str, Any], problem: Problem, constrain: Constrain
 ) -> tuple[Tensor, ...]:
-    """The starts `(channel, time, height, width)` of a run beside its first one.
+    """The starts `(channel, time, height, width)` of a run beside that of its problem: of restarts, or of a set.
 
     Args:
         settings: of the run.
         offered: what the pipeline offers to the option `stimulus`.
-        first: the first start.
+        problem: of the run.
         constrain: the constraints of the run.
 
     Raises:
-        SettingError: the start does not depend on the seed.
+        SettingError: the start does not depend on the seed, or the run has several starts and several members.
     """
+    members, first = problem.objective.members, problem.stimulus
+    if members > 1:
+        _check_set(settings, problem)
+    count = members if members > 1 else settings.restarts
     starts = tuple(
         build(settings.stimulus, Parameters, {**offered, "seed": seed}).initial(constrain).to(first.device)
-        for seed in start_seeds(settings.seed, settings.restarts)[1:]
+        for seed in start_seeds(settings.seed, count)[1:]
     )
     if starts and torch.equal(starts[0], first):
+        setting = f"objective.count={count}" if members > 1 else f"restarts={count}"
         raise SettingError(
-            f"restarts={settings.restarts} would start from the same stimulus each time",
-            expected="a random start, without stimulus.file",
-            repair="restarts=1",
+            f"{setting} would start from the same stimulus each time",
+            expected="a random start, with stimulus.std above 0 and without stimulus.file",
         )
     return starts
+
+
+def _check_set(settings: Settings, problem: Problem) -> None:
+    """Refuse what cannot go with a set.
+
+    Raises:
+        SettingError: there are restarts, or a member could end before the others, which then could not differ from it.
+    """
+    if settings.restarts > 1:
+        raise SettingError(f"restarts={settings.restarts} does not go with a set of stimuli", repair="restarts=1")
+    if type(problem.stopper).watch is not OptimizationStopper.watch:
+        raise SettingError("the members of a set end together", expected="stopper=fixed", repair="stopper=fixed")
 
 
 @dataclass(frozen=True)
@@ -94,8 +120,13 @@ class BestOutcome(Outcome):
 
 
 def problems_of(plans: Sequence[Plan]) -> list[Problem]:
-    """The problem of every start of every run."""
-    return [replace(plan.problem, stimulus=start) for plan in plans for start in (plan.problem.stimulus, *plan.starts)]
+    """The problem of every start of every run; of the members of a set the best stimuli are kept."""
+    found = []
+    for plan in plans:
+        keep: Keep = "best" if plan.problem.objective.members > 1 else plan.problem.keep
+        starts = (plan.problem.stimulus, *plan.starts)
+        found += [replace(plan.problem, stimulus=start, keep=keep) for start in starts]
+    return found
 
 
 def _total(outcome: Outcome) -> tuple[bool, float]:
@@ -130,7 +161,10 @@ def best_of(plans: Sequence[Plan], outcomes: Sequence[Outcome]) -> list[Outcome]
     left = iter(outcomes)
     found = [[next(left) for _ in range(1 + len(plan.starts))] for plan in plans]
     seeds = [start_seeds(plan.settings.seed, len(own)) for plan, own in zip(plans, found, strict=True)]
-    return [_best(own, of_run) for own, of_run in zip(found, seeds, strict=True)]
+    return [
+        set_outcome(objective, own, of_run) if objective.members > 1 else _best(own, of_run)
+        for objective, own, of_run in zip([plan.problem.objective for plan in plans], found, seeds, strict=True)
+    ]
 
 
 def optimize_best(plans: Sequence[Plan], on_step: Callable[[int, Step], None]) -> list[Outcome]:

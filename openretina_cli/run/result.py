@@ -15,6 +15,7 @@ from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.restarts import recorded_starts
 from openretina_cli.run.solver import Solved
+from openretina_cli.run.stimulus_set import recorded_set
 from openretina_cli.store.identity import SCHEMA
 
 
@@ -69,6 +70,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "cell_types": _cell_types(plan),
         "seed": plan.settings.seed,
         "restarts": recorded_starts(outcome),
+        "set": recorded_set(outcome),
         "iterations": outcome.history[-1].iteration,
         "kept": {"rule": plan.settings.keep, "iteration": outcome.kept},
         "stop_reason": outcome.stop_reason,
