@@ -159,7 +159,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, and a sweep of two sets of three whose reference it is."""
     root = tmp_path_factory.mktemp("diverse")
     assert optimize(root / "mei", "neuron=1", "stopper.max_iterations=0") == 0
-    assert optimize(root / "sets", "-m", *SET, "seed=1,2", f"objective.reference='{root / 'mei'}'") == 0
+    assert optimize(root / "sets", "-m", *SET, "seed=1,2", f"objective.reference={root / 'mei'}") == 0
     return root
 
 
@@ -178,7 +178,7 @@ def test_a_run_leaves_its_members_and_says_how_they_did(folder: Path) -> None:
 
 
 def test_a_set_alone_is_the_set_in_a_stack(folder: Path, tmp_path: Path) -> None:
-    assert optimize(tmp_path / "alone", *SET, "seed=2", f"objective.reference='{folder / 'mei'}'") == 0
+    assert optimize(tmp_path / "alone", *SET, "seed=2", f"objective.reference={folder / 'mei'}") == 0
     one, other = (
         torch.load(path / "members.pt", weights_only=True) for path in (tmp_path / "alone", folder / "sets" / "seed=2")
     )
@@ -186,7 +186,7 @@ def test_a_set_alone_is_the_set_in_a_stack(folder: Path, tmp_path: Path) -> None
 
 
 def test_the_stimulus_of_the_reference_is_part_of_the_identity(folder: Path, capsys: Any) -> None:
-    words = (*SET, "seed=1", f"objective.reference='{folder / 'mei'}'")
+    words = (*SET, "seed=1", f"objective.reference={folder / 'mei'}")
     assert "objective.reference" in result(folder / "sets" / "seed=1")["identity"]["files"]
     assert optimize(folder / "own", *words) == 0
     changed = 2 * torch.load(folder / "mei" / "stimulus.pt", weights_only=True)
@@ -215,7 +215,7 @@ def test_a_report_lists_sets_as_runs(folder: Path) -> None:
 def test_what_does_not_go_with_a_set_is_one_line(
     folder: Path, tmp_path: Path, words: tuple[str, ...], message: str, capsys: Any
 ) -> None:
-    assert optimize(tmp_path / "out", *SET, f"objective.reference='{folder / 'mei'}'", *words) == 2
+    assert optimize(tmp_path / "out", *SET, f"objective.reference={folder / 'mei'}", *words) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -143,7 +143,7 @@ def test_the_layers_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) ->
         ("objective=rescale objective.divide=-1", "objective.divide=-1.0; expected numbers above 0"),
         ("objective=rescale objective.of=3", "objective.of="),
         ("objective=match", "objective.file=null; expected either objective.file or objective.stimulus"),
-        ("objective=match objective.file=nowhere.npy", "objective.file: nowhere.npy is no readable .npy"),
+        ("objective=match objective.file=nowhere.npy", "objective.file=nowhere.npy does not exist"),
         ("objective=match objective.by=eye", "objective.by=eye; expected one of squared_error, correlation"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_mistake_is_one_line(words: str, message: str, tmp_path: Path, capsys:
 
 def test_the_response_to_another_runs_stimulus_is_a_target(sweeps: Path, tmp_path: Path) -> None:
     other = sweeps / "difference" / "seed=1" / "stimulus.pt"
-    start = ("objective=match", "neuron=1", f"objective.stimulus='{other}'", f"stimulus.file='{other}'")
+    start = ("objective=match", "neuron=1", f"objective.stimulus={other}", f"stimulus.file={other}")
     assert main(["optimize", *start, *MODEL, f"out={tmp_path / 'out'}"]) == 0
     # nothing is nearer to its own response than the stimulus itself
     assert result(tmp_path / "out")["objective"]["initial"] == pytest.approx(0, abs=1e-10)

@@ -376,7 +376,7 @@ class TestMatch:
             self.match(neuron=1)
         hostile = tmp_path / "hostile.npy"
         np.save(hostile, np.array([print], dtype=object), allow_pickle=True)
-        with pytest.raises(SettingError, match=r"hostile\.npy is no readable \.npy"):
+        with pytest.raises(SettingError, match=r"hostile\.npy cannot be read: ValueError"):
             self.match(neuron=1, file=str(hostile))
 
 
@@ -398,7 +398,7 @@ class TestRescale:
             ({"divide": 0.0}, "divide=0.0; expected numbers above 0"),
             ({"divide": [1.0, 2.0]}, "divide=2 numbers; expected 1 or 6 finite numbers, as the session has 6 neurons"),
             ({"subtract": [True]}, "subtract=.*; expected a number, a number per neuron"),
-            ({"subtract": "nowhere.npy"}, r"subtract: nowhere\.npy is no readable \.npy"),
+            ({"subtract": "nowhere.npy"}, r"subtract=nowhere\.npy does not exist"),
         ],
     )
     def test_numbers_that_do_not_fit_are_refused(self, settings: Mapping[str, Any], message: str) -> None:

@@ -14,19 +14,20 @@ from openretina_cli.models.facts import ModelFacts
 from openretina_cli.objective.base import Model, ReducedObjective, named
 from openretina_cli.objective.cells import neurons_meant
 from openretina_cli.reducer import ResponseReducer
-from openretina_cli.store.numbers_file import read_numbers
 from openretina_cli.store.stimulus_file import read_stimulus_file
+from openretina_cli.tensor_file import read_tensor
 
 
-def _read(name: str, path: str) -> Tensor:
-    """A target from a `.npy` file, or a stimulus from a `.pt` file.
+def _read(name: str, file: str) -> Tensor:
+    """A target, or a stimulus `(channel, time, height, width)`.
 
     Raises:
         SettingError: the file cannot be read.
     """
-    read = read_numbers if name == "file" else read_stimulus_file
+    if name == "file":
+        return read_tensor(name, file)
     try:
-        return torch.from_numpy(read(Path(path).expanduser()))
+        return torch.from_numpy(read_stimulus_file(Path(file).expanduser()))
     except ArtifactError as error:
         raise SettingError(f"{name}: {error.problem}", expected=error.expected) from error
 
@@ -51,7 +52,7 @@ class MatchResponse(ReducedObjective):
         facts: what is known about the model.
         neuron: a neuron, several, or "all".
         group: a cell-type group instead of `neuron`.
-        file: a `.npy` file of a trace `(time, neuron)`, for one neuron also `(time,)`, or of a vector `(neuron,)`.
+        file: `.npy` or `.pt` with a trace `(time, neuron)`, of one neuron also `(time,)`, or a vector `(neuron,)`.
         stimulus: a `.pt` file of a stimulus `(1, channel, time, height, width)`, whose response is the target trace.
         by: what the score is.
 

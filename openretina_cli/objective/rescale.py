@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from openretina_cli.checks import require
-from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.objective.base import OuterObjective, Term, Weights
-from openretina_cli.store.numbers_file import read_numbers
+from openretina_cli.tensor_file import read_tensor
 
-EXPECTED = "a number, a number per neuron of the session, or a .npy file of them"
+EXPECTED = "a number, a number per neuron of the session, or a .npy or .pt file of them"
 
 
 def _per_neuron(name: str, value: Any, count: int) -> Tensor:
@@ -24,10 +23,7 @@ def _per_neuron(name: str, value: Any, count: int) -> Tensor:
         SettingError: the value is something else.
     """
     if isinstance(value, str):
-        try:
-            found = torch.from_numpy(read_numbers(Path(value).expanduser())).flatten()
-        except ArtifactError as error:
-            raise SettingError(f"{name}: {error.problem}", expected=EXPECTED) from error
+        found = read_tensor(name, value).flatten()
     else:
         numbers = value if isinstance(value, (list, tuple)) else [value]
         plain = all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
@@ -48,7 +44,7 @@ class Rescale(OuterObjective):
         data_key: the session.
         facts: what is known about the model.
         of: the objective; one that scores responses.
-        subtract: one number, one per neuron of the session, or a `.npy` file of them; in units of the response.
+        subtract: in units of the response: a number, one per neuron of the session, or a `.npy` or `.pt` file of them.
         divide: likewise.
 
     Raises:

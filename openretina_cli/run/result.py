@@ -15,7 +15,7 @@ from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.restarts import recorded_starts
 from openretina_cli.run.solver import Solved
-from openretina_cli.run.stimulus_set import recorded_set
+from openretina_cli.run.stimulus_set import MEMBERS, recorded_set
 from openretina_cli.store.identity import SCHEMA
 
 
@@ -97,7 +97,10 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "wall_time_s": solved.seconds,
         "runs_in_batch": solved.batch,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "files": [file for output in chosen_outputs(plan.settings) for file in output.names],
+        "files": [
+            *(file for output in chosen_outputs(plan.settings) for file in output.names),
+            *([] if recorded_set(outcome) is None else [MEMBERS]),
+        ],
         "settings": plan.settings.values,
         "identity": solved.identity.recorded(),
         "versions": _versions(),

@@ -54,7 +54,7 @@ def set_outcome(objective: AbstractObjective, outcomes: Sequence[Outcome], seeds
         warning = f"{short} of {len(members)} members are below the threshold of the set; {more}"
         said["warnings"] = (*kept.warnings, warning)
     listed = [{**end, **member} for end, member in zip(ends, members, strict=True)]
-    return SetOutcome(**said, stimuli=stimuli, record={**report, "file": MEMBERS, "members": listed})
+    return SetOutcome(**said, stimuli=stimuli, record={**report, "members": listed})
 
 
 def recorded_set(outcome: Outcome) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a list of names must not wait for torch
 
     from openretina_cli.config.settings import Settings
     from openretina_cli.models.facts import ModelFacts
-    from openretina_cli.models.twin import Retina
+    from openretina_cli.models.retina import Retina
 
 FETCH = "fetch"
 LAYERS = "--layers"
