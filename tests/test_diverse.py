@@ -177,6 +177,21 @@ def test_a_run_leaves_its_members_and_says_how_they_did(folder: Path) -> None:
     assert found["runs_in_batch"] == 2
 
 
+def test_of_a_member_that_steps_over_the_share_and_back_the_best_stimulus_is_kept(tmp_path: Path) -> None:
+    assert optimize(tmp_path / "mei", "neuron=1", "stopper.max_iterations=20") == 0
+    rough = (
+        "objective.at_least=0.97",
+        "objective.strength=1",
+        "optimizer.lr=100",
+        f"objective.reference={tmp_path / 'mei'}",
+    )
+    kept = []
+    for steps in (20, 21):  # with steps as long as these, members are below the share after one of them
+        assert optimize(tmp_path / str(steps), *SET, *rough, f"stopper.max_iterations={steps}") == 0
+        kept += [member["keeps"] for member in result(tmp_path / str(steps))["set"]["members"]]
+    assert all(kept)
+
+
 def test_a_set_alone_is_the_set_in_a_stack(folder: Path, tmp_path: Path) -> None:
     assert optimize(tmp_path / "alone", *SET, "seed=2", f"objective.reference={folder / 'mei'}") == 0
     one, other = (

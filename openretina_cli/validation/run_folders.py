@@ -36,8 +36,11 @@ LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
 MAX_VALUES = 5_000
 """Values in the settings of a run; a simulated session has 105 cells."""
 
-OPTIMIZER = re.compile(r"torch\.optim\.[A-Za-z]+")
-"""The optimizers that are built: those that torch brings."""
+OF_TORCH = {
+    f"optimizer.{TARGET}": re.compile(r"torch\.optim\.[A-Za-z]+"),
+    f"optimizer.schedule.{TARGET}": re.compile(r"torch\.optim\.lr_scheduler\.[A-Za-z]+"),
+}
+"""By setting the classes that are built beside those of the package: optimizers and schedules that torch brings."""
 
 
 def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetinaError]]:
@@ -95,7 +98,7 @@ def _check_plain(settings: Mapping[str, Any], folder: Path) -> None:
     if len(leaves) > MAX_VALUES:
         raise SettingError(f"{folder} has {len(leaves)} settings", expected=f"at most {MAX_VALUES}")
     for name, value in leaves:
-        known = name == f"optimizer.{TARGET}" and isinstance(value, str) and OPTIMIZER.fullmatch(value)
+        known = name in OF_TORCH and isinstance(value, str) and OF_TORCH[name].fullmatch(value)
         if TARGET in name.split(".") and not known and value not in packaged_targets():
             raise SettingError(
                 f"{folder} was made with a class of the user's ({name}={value!r:.80}), and validate imports no class "
