@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from openretina_cli.main import main
+from openretina_cli.store.reader import read_result
 from openretina_cli.validation.control import natural_clips
+from openretina_cli.validation.run_folders import read_settings_of
 
 LAYER = "members.1.core.features.layer0.nonlin"
 MODEL = ("model.members=[0,1]", "device=cpu", "output=minimal", "stopper.max_iterations=2")
@@ -116,6 +118,13 @@ def test_runs_are_judged_by_the_truth_and_one_of_an_inner_unit_is_refused(
     capsys.readouterr()
     assert main(["validate", str(sweeps / "unit" / "seed=1")]) == 2
     assert f"layer={LAYER} is not in the model" in capsys.readouterr().err
+
+
+def test_the_settings_of_a_run_with_a_schedule_are_read_back_for_validation(tmp_path: Path) -> None:
+    rate = "+optimizer.schedule={_target_:torch.optim.lr_scheduler.StepLR,step_size:1}"
+    assert main(["optimize", "neuron=1", rate, *MODEL, f"out={tmp_path / 'out'}"]) == 0
+    read = read_settings_of(read_result(tmp_path / "out"))
+    assert read.optimizer.arguments["schedule"].target == "torch.optim.lr_scheduler.StepLR"
 
 
 def test_the_layers_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
