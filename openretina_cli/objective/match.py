@@ -11,11 +11,11 @@ from torch import Tensor
 from openretina_cli.checks import require
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.tensor_file import read_tensor
 from openretina_cli.objective.base import Model, ReducedObjective, named
 from openretina_cli.objective.cells import neurons_meant
 from openretina_cli.reducer import ResponseReducer
 from openretina_cli.store.stimulus_file import read_stimulus_file
-from openretina_cli.tensor_file import read_tensor
 
 
 def _read(name: str, file: str) -> Tensor:
