@@ -261,9 +261,9 @@ class TestConstraint:
         if limits is not None:
             assert float(outcome.stimulus.min()) >= -0.4 - 1e-6  # float32 rounding of a spectrum
             assert float(outcome.stimulus.max()) <= 0.7 + 1e-6
-        assert missed <= (0.01 if not outcome.warnings else 1.0)
-        assert limits is not None or missed < 1e-6
-        assert [text for text in outcome.warnings if "where 5 was asked" in text] == list(outcome.warnings)
+        # a norm alone is met by scaling; with a range it falls short by what the last projection had not yet met
+        assert missed < (1e-6 if limits is None else 2e-3)
+        assert outcome.warnings == ()
 
     def test_a_soft_mask_is_applied_once_however_many_steps_there_are(self) -> None:
         mask = Masked(FACTS, sigma_um=80.0, center=[3.0, 4.0])
