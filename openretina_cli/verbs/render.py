@@ -145,9 +145,9 @@ def _progress(console: SafeConsole, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.move(next(done))
 
 
-def _print_tally(tally: Tally, console: SafeConsole) -> None:
+def _print_tally(tally: Tally, there: int, console: SafeConsole) -> None:
     made = f"{tally.made} picture{'s' if tally.made != 1 else ''} made"
-    counts = f"{made}, {tally.there} {'were' if tally.there != 1 else 'was'} there already"
+    counts = f"{made}, {there} {'were' if there != 1 else 'was'} there already"
     console.print(f"{counts}, {tally.failed} could not be made", style="bold")
     for reason in tally.reasons[:MOST_REASONS]:
         console.print(one_line(reason), style="yellow", overflow="fold")
@@ -174,8 +174,9 @@ def run(argv: Sequence[str]) -> None:
     workers = 0 if request.workers is None and len(runs) == 1 else request.workers
     with _progress(console, len(runs)) as advance, Renderer(workers) as renderer, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of letters that no font has and of numbers that overflow
-        missing = (lambda pictures, _: pictures) if request.overwrite else absent
-        tally = draw_folders(runs, wanted, missing, renderer, advance)
-    _print_tally(tally, console)
+        every = {folder: wanted(folder) for folder in runs}
+        todo = every if request.overwrite else {folder: absent(pictures, folder) for folder, pictures in every.items()}
+        tally = draw_folders(todo.items(), renderer, advance)
+    _print_tally(tally, sum(map(len, every.values())) - sum(map(len, todo.values())), console)
     if tally.failed:
         raise ArtifactError(f"{tally.failed} of {tally.made + tally.failed} pictures could not be made")
