@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import Option, build
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.output.base import Numbers, Output, Picture, Wanted
-from openretina_cli.output.view import RunView
 from openretina_cli.store.names import RESULT, is_plain
 from openretina_cli.store.values import below
+
+if TYPE_CHECKING:  # NumPy, which mistakes need not wait for
+    from openretina_cli.output.view import RunView
 
 T = TypeVar("T", bound=Output)
 
@@ -25,10 +27,12 @@ def build_output(name: str, option: Option, settings: Mapping[str, Any]) -> Outp
         RunError: the class could not be imported, or raised.
     """
     made = build(option, Output, {})
+    if not isinstance(made, (Numbers, Picture)):
+        raise SettingError(f"{option.target} inherits from Output alone", expected="Numbers or Picture")
     for file in made.names:
         if not is_plain(file) or file == RESULT:
             raise SettingError(f"output.{name} writes {file}", expected="a plain name of a file, such as mine.png")
-    made.chosen, made.settings = name, settings
+    vars(made).update(chosen=name, settings=settings)  # a frozen dataclass refuses to set attributes
     return made
 
 
