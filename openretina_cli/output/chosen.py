@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,17 +38,31 @@ def build_output(name: str, option: Option, settings: Mapping[str, Any]) -> Outp
     return made
 
 
-def build_outputs(settings: Settings) -> list[Output]:
+@dataclass(frozen=True)
+class _Asked:
+    """Outputs that are asked for: the key under which they are built once for the runs of a sweep."""
+
+    names: tuple[str, ...]
+    options: Mapping[str, Option] = field(hash=False)
+    settings: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _built(asked: _Asked) -> tuple[Output, ...]:
+    return tuple(build_output(name, asked.options[name], asked.settings[name]) for name in asked.names)
+
+
+def build_outputs(settings: Settings) -> tuple[Output, ...]:
     """Build the outputs that settings name, whether or not they go together.
 
     Raises:
         SettingError: a setting does not fit its class.
         RunError: a class could not be imported, or raised.
     """
-    return [build_output(name, option, settings.values["output"][name]) for name, option in settings.output.items()]
+    return _built(_Asked(tuple(settings.output), settings.output, settings.values.get("output") or {}))
 
 
-def chosen_outputs(settings: Settings) -> list[Output]:
+def chosen_outputs(settings: Settings) -> tuple[Output, ...]:
     """Build the outputs of a run.
 
     Raises:
