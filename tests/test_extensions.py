@@ -329,6 +329,7 @@ def test_a_dropped_output_is_in_every_run_and_is_drawn_again_from_its_folder(
     own = ["2.5 of neuron 0", "2.5 of neuron 1"]
     assert [result["files"][-2:] for result in results] == [["rows.txt", "caption.txt"]] * 2
     assert captions(house) == own
+    assert "caption.txt" in (house / "sweep" / "index.html").read_text()
     assert [path.read_text() for path in (house / "sweep").glob("*/rows.txt")] == ["7", "7"]  # steps 0 to 6
     for words, drawn in ((["output.mine.size=7", "overwrite=true"], ["7.0 of neuron 0", "7.0 of neuron 1"]),
                          (["output.mine.size=2.5", "overwrite=true"], own), ([], own)):  # fmt: skip

@@ -96,7 +96,7 @@ def test_a_figure_does_not_depend_on_what_was_drawn_before(used: Composer, view:
 
 
 def test_runs_that_differ_in_content_only_share_a_page() -> None:
-    layouts = {Layout.of(view_of(seed, amplitude=10.0**seed, title=f"run {seed}"), 50) for seed in range(5)}
+    layouts = {Layout(view_of(seed, amplitude=10.0**seed, title=f"run {seed}"), 50).key for seed in range(5)}
     assert len(layouts) == 1
     assert len({Composer().encode(view_of(seed), "png", 50) for seed in range(2)}) == 2
 
@@ -470,7 +470,7 @@ MISTAKES = {
     "no scale": ([".", "video_scale=log"], r"video\.scale=log.*symmetric, joint"),
     "workers below 0": ([".", "workers=-1"], "workers=-1.*0 to 256"),
     "a number's output": ([".", "output=[video,tensor]"], "output=tensor.*only a run writes"),
-    "two choices": ([".", "output=[video]", "video=false"], "contradict"),
+    "two choices": ([".", "output=[video]", "video=false"], "video=false.*no other choice beside output=.video."),
 }
 
 

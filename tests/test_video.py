@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from chromium import watch
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.output.colors import PALETTE, channel_looks, to_rgb
-from openretina_cli.output.film.frames import AIR, STRIP_HEIGHT, WINDOW, Film, film_of, to_yuv
+from openretina_cli.output.film.frames import AIR, STRIP_HEIGHT, WINDOW, Film, Plane, film_of, to_yuv
 from openretina_cli.output.film.mp4 import encode_video
 from openretina_cli.output.film.player import play_stimulus
 from openretina_cli.output.view import RunView
@@ -43,6 +44,14 @@ def view_of(
 ) -> RunView:
     nothing = np.zeros((0, 0), dtype=np.float32)
     return RunView(stimulus, channels, nothing, (), lag, window, frame_rate, 50.0, "a test")
+
+
+def rgb(film: Film) -> Iterator[np.ndarray]:
+    """The frames of a film `(height, width, 3)`, enlarged in red-green-blue."""
+    bars = [None] * 3 if film.bars is None else np.moveaxis(film.bars, -1, 0)
+    planes = [Plane(film.pictures[..., index], film.factor, bars[index], air) for index, air in enumerate(AIR)]
+    for _ in range(film.repeats):
+        yield from (np.stack(parts, axis=-1) for parts in zip(*(plane.frames() for plane in planes), strict=True))
 
 
 def decode(mp4: bytes) -> tuple[av.VideoStream, np.ndarray]:
@@ -115,7 +124,7 @@ def test_each_stimulus_pixel_becomes_a_square_and_nothing_is_cropped(
     height: int, width: int, size: tuple[int, int]
 ) -> None:
     stimulus = noise(2, 2, height, width)
-    frame = next(iter(film_of(view_of(stimulus)).rgb()))
+    frame = next(rgb(film_of(view_of(stimulus))))
     assert frame.shape == (*size, 3)
     factor = size[0] // height
     picture = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
@@ -126,14 +135,14 @@ def test_each_stimulus_pixel_becomes_a_square_and_nothing_is_cropped(
 
 
 def test_a_picture_too_wide_for_players_is_enlarged_less() -> None:
-    frame = next(iter(film_of(view_of(noise(2, 1, 2, 300))).rgb()))
+    frame = next(rgb(film_of(view_of(noise(2, 1, 2, 300)))))
     assert frame.shape == (24, 3600, 3)
 
 
 def test_the_window_is_marked_below_the_picture_and_only_there() -> None:
     stimulus = noise(2, 50, 18, 16)
-    plain = np.stack(list(film_of(view_of(stimulus)).rgb()))
-    marked = np.stack(list(film_of(view_of(stimulus, window=(10, 20), lag=30)).rgb()))
+    plain = np.stack(list(rgb(film_of(view_of(stimulus)))))
+    marked = np.stack(list(rgb(film_of(view_of(stimulus, window=(10, 20), lag=30)))))
     assert marked.shape[1] == plain.shape[1] + STRIP_HEIGHT
     np.testing.assert_array_equal(marked[:, : plain.shape[1]], plain)
     bar = marked[0, plain.shape[1] + STRIP_HEIGHT // 2]
@@ -143,7 +152,7 @@ def test_the_window_is_marked_below_the_picture_and_only_there() -> None:
 
 @pytest.mark.parametrize("frames", [2, 50, 1000])  # the last has more frames than the strip has columns
 def test_the_cursor_is_always_there_and_only_moves_forward(frames: int) -> None:
-    marked = film_of(view_of(np.zeros((1, frames, 4, 4), dtype=np.float32), ("grey",), window=(0, 1))).rgb()
+    marked = rgb(film_of(view_of(np.zeros((1, frames, 4, 4), dtype=np.float32), ("grey",), window=(0, 1))))
     cursors = [np.flatnonzero((frame[-STRIP_HEIGHT // 2] == 255).all(axis=-1)) for frame in marked]
     assert min(map(len, cursors)) >= 2
     assert (np.diff([cursor[0] for cursor in cursors]) >= 0).all()
@@ -191,7 +200,7 @@ def test_converting_before_enlarging_gives_what_converting_every_pixel_gives(
     size: tuple[int, int], window: tuple[int, int] | None
 ) -> None:
     film: Film = film_of(view_of(noise(2, 5, *size), window=window))
-    for frame, planes in zip(film.rgb(), film.yuv420(), strict=True):
+    for frame, planes in zip(rgb(film), film.yuv420(), strict=True):
         np.testing.assert_array_equal(planes, yuv420_of_an_enlarged_frame(frame))
 
 

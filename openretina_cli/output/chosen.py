@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import Option, build
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.output.base import Numbers, Output, Picture, Wanted
-from openretina_cli.output.view import RunView
 from openretina_cli.store.names import RESULT, is_plain
 from openretina_cli.store.values import below
+
+if TYPE_CHECKING:  # NumPy, which mistakes need not wait for
+    from openretina_cli.output.view import RunView
 
 T = TypeVar("T", bound=Output)
 
@@ -25,24 +29,40 @@ def build_output(name: str, option: Option, settings: Mapping[str, Any]) -> Outp
         RunError: the class could not be imported, or raised.
     """
     made = build(option, Output, {})
+    if not isinstance(made, (Numbers, Picture)):
+        raise SettingError(f"{option.target} inherits from Output alone", expected="Numbers or Picture")
     for file in made.names:
         if not is_plain(file) or file == RESULT:
             raise SettingError(f"output.{name} writes {file}", expected="a plain name of a file, such as mine.png")
-    made.chosen, made.settings = name, settings
+    vars(made).update(chosen=name, settings=settings)  # a frozen dataclass refuses to set attributes
     return made
 
 
-def build_outputs(settings: Settings) -> list[Output]:
+@dataclass(frozen=True)
+class _Asked:
+    """Outputs that are asked for: the key under which they are built once for the runs of a sweep."""
+
+    names: tuple[str, ...]
+    options: Mapping[str, Option] = field(hash=False)
+    settings: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _built(asked: _Asked) -> tuple[Output, ...]:
+    return tuple(build_output(name, asked.options[name], asked.settings[name]) for name in asked.names)
+
+
+def build_outputs(settings: Settings) -> tuple[Output, ...]:
     """Build the outputs that settings name, whether or not they go together.
 
     Raises:
         SettingError: a setting does not fit its class.
         RunError: a class could not be imported, or raised.
     """
-    return [build_output(name, option, settings.values["output"][name]) for name, option in settings.output.items()]
+    return _built(_Asked(tuple(settings.output), settings.output, settings.values.get("output") or {}))
 
 
-def chosen_outputs(settings: Settings) -> list[Output]:
+def chosen_outputs(settings: Settings) -> tuple[Output, ...]:
     """Build the outputs of a run.
 
     Raises:

@@ -28,6 +28,8 @@ LINKED = (
     LOG,
 )
 """Files of a run that the page links to, in this order."""
+MOST_FILES = 31
+"""Names of files in one page, each a bit of a number."""
 
 
 def link(path: Path, root: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from openretina_cli.output.colors import PALETTE, channel_looks
-from openretina_cli.report.names import LINKED, STIMULI, SUMMARY
+from openretina_cli.report.names import LINKED, MOST_FILES, STIMULI, SUMMARY
 from openretina_cli.report.pictures import Pictures
 from openretina_cli.report.run import Run, Setup
 from openretina_cli.report.summary import differing_settings
@@ -25,17 +25,24 @@ def page_data(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
     setups = list(dict.fromkeys(run.setup for run in runs))
     places = {setup: place for place, setup in enumerate(setups)}
     shared = _shared_settings(runs)
+    names = list(dict.fromkeys((*LINKED, *(name for run in runs for name in run.files))))[:MOST_FILES]
     return {
         "title": title,
         "single": single,
         "downloads": [SUMMARY, STIMULI],
-        "files": list(LINKED),
+        "files": names,
         "palette": list(PALETTE),
         "setups": [_setup(setup) for setup in setups],
         "settings": list(shared.items()),
         "varying": differing_settings(runs),
         "runs": [
-            {**_facts(run), "setup": places[run.setup], **_own_settings(run, shared), **drawn}
+            {
+                **_facts(run),
+                "files": _bits(run, names),
+                "setup": places[run.setup],
+                **_own_settings(run, shared),
+                **drawn,
+            }
             for run, drawn in zip(runs, pictures, strict=True)
         ],
     }
@@ -65,6 +72,11 @@ def _shared_settings(runs: Sequence[Run]) -> dict[str, str]:
         for name, text in run.settings.items():
             shared.setdefault(name, text)
     return shared
+
+
+def _bits(run: Run, names: Sequence[str]) -> int:
+    """The files that a run has, a bit for each of the names."""
+    return sum(1 << place for place, name in enumerate(names) if name in run.files)
 
 
 def _own_settings(run: Run, shared: Mapping[str, str]) -> dict[str, Any]:
@@ -98,7 +110,6 @@ def _all_facts(run: Run) -> Iterator[tuple[str, Any]]:
         "numbers",
         [[*map(_rounded, (n.low, n.high, n.explained_variance, n.centre_frequency)), n.polarity] for n in numbers],
     )
-    yield "files", sum(1 << place for place, name in enumerate(LINKED) if name in run.files)
 
 
 def _rounded(value: float | None) -> float | None:

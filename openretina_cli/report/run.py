@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from openretina_cli.errors import ArtifactError
-from openretina_cli.report.names import LINKED, link
+from openretina_cli.report.names import LINKED, MOST_FILES, link
 from openretina_cli.store.finder import shown_name
-from openretina_cli.store.names import FAILURE, RESULT
+from openretina_cli.store.names import FAILURE, RESULT, is_plain
 from openretina_cli.store.reader import read_config, read_failure, read_result
 from openretina_cli.store.result import COMPLETED, DIVERGED, ChannelNumbers, Result
-from openretina_cli.store.values import flatten
+from openretina_cli.store.values import flatten, texts
 
 FAILED, UNREADABLE = "failed", "unreadable"
 
@@ -157,7 +157,14 @@ def _finished(run: Run) -> Run:
         setup=_setup(result),
         settings=settings,
         numbers=result.numbers,
+        files=(*run.files, *_other_files(run.path, result)),
     )
+
+
+def _other_files(path: Path, result: Result) -> Iterator[str]:
+    """Files of outputs that are not the package's own, which the result lists."""
+    listed = texts(result.tree.get("files")) or ()
+    return (name for name in listed[:MOST_FILES] if name not in LINKED and is_plain(name) and _is_there(path / name))
 
 
 def _option(target: str, kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +73,9 @@ class Request:
     overwrite: bool = False
 
 
-def _truth(name: str, text: str) -> bool:
-    one_of(name, text, ("true", "false"))
-    return text == "true"
+def _truth(name: str, given: Mapping[str, str], default: str = "true") -> bool:
+    one_of(name, given.get(name, default), ("true", "false"))
+    return given.get(name, default) == "true"
 
 
 def _workers(text: str) -> int:
@@ -123,15 +123,13 @@ def read_arguments(argv: Sequence[str]) -> tuple[list[Path], Request]:
     given = [word for word in argv if word not in folders]
     own = {name: text for name, _, text in (word.partition("=") for word in given)}
     words = [_override(word) for word in given if word.partition("=")[0] not in ("video", "workers", "overwrite")]
-    video = _truth("video", own.get("video", "true"))
-    if "output" not in own:
-        words.insert(0, "output=[video,figure]" if video else "output=[figure]")
-    elif "video" in own:
-        raise SettingError(f"video={own['video']} and output={own['output']} contradict", expected="one of them")
-    overwrite = _truth("overwrite", own.get("overwrite", "false"))
+    if "output" in own:
+        require("video" not in own, "video", own.get("video"), f"no other choice beside output={own['output']}")
+    else:
+        words.insert(0, "output=[video,figure]" if _truth("video", own) else "output=[figure]")
+    overwrite, workers = _truth("overwrite", own, "false"), _workers(own["workers"]) if "workers" in own else None
     if not folders:
         raise SettingError("render needs a folder", expected="DIR [DIR ...]", repair="openretina render outputs")
-    workers = _workers(own["workers"]) if "workers" in own else None
     return [Path(name) for name in folders], Request(tuple(words), workers, overwrite)
 
 
@@ -145,9 +143,9 @@ def _progress(console: SafeConsole, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.move(next(done))
 
 
-def _print_tally(tally: Tally, console: SafeConsole) -> None:
+def _print_tally(tally: Tally, there: int, console: SafeConsole) -> None:
     made = f"{tally.made} picture{'s' if tally.made != 1 else ''} made"
-    counts = f"{made}, {tally.there} {'were' if tally.there != 1 else 'was'} there already"
+    counts = f"{made}, {there} {'were' if there != 1 else 'was'} there already"
     console.print(f"{counts}, {tally.failed} could not be made", style="bold")
     for reason in tally.reasons[:MOST_REASONS]:
         console.print(one_line(reason), style="yellow", overflow="fold")
@@ -174,8 +172,9 @@ def run(argv: Sequence[str]) -> None:
     workers = 0 if request.workers is None and len(runs) == 1 else request.workers
     with _progress(console, len(runs)) as advance, Renderer(workers) as renderer, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of letters that no font has and of numbers that overflow
-        missing = (lambda pictures, _: pictures) if request.overwrite else absent
-        tally = draw_folders(runs, wanted, missing, renderer, advance)
-    _print_tally(tally, console)
+        every = {folder: wanted(folder) for folder in runs}
+        todo = every if request.overwrite else {folder: absent(pictures, folder) for folder, pictures in every.items()}
+        tally = draw_folders(todo.items(), renderer, advance)
+    _print_tally(tally, sum(map(len, every.values())) - sum(map(len, todo.values())), console)
     if tally.failed:
         raise ArtifactError(f"{tally.failed} of {tally.made + tally.failed} pictures could not be made")

@@ -97,7 +97,7 @@ class Composer:
     """Draws the figures of many runs; it keeps the pages of the last layouts, which are most of the work."""
 
     def __init__(self) -> None:
-        self._pages: OrderedDict[Layout, Page] = OrderedDict()
+        self._pages: OrderedDict[tuple[object, ...], Page] = OrderedDict()
 
     def encode(self, view: RunView, ending: str, dpi: int = DPI) -> bytes:
         """The figure of a run as the bytes of a file: the same whatever was drawn before.
@@ -114,14 +114,14 @@ class Composer:
         view = _checked(view)
         with style():
             if ending == PNG:
-                page = self._page(Layout.of(view, dpi))
+                page = self._page(Layout(view, dpi))
                 page.show(view)
                 return encode_png(page.pixels(), dpi)
             return _vector(draw_composition(view, dpi), ending)
 
     def _page(self, layout: Layout) -> Page:
-        page = self._pages.pop(layout, None) or Page(layout)
-        self._pages[layout] = page
+        page = self._pages.pop(layout.key, None) or Page(layout)
+        self._pages[layout.key] = page
         if len(self._pages) > KEPT_PAGES:
             self._pages.popitem(last=False)
         return page
@@ -147,6 +147,6 @@ def draw_composition(view: RunView, dpi: int = DPI) -> Figure:
     """
     view = _checked(view)
     with style():
-        page = Page(Layout.of(view, dpi))
+        page = Page(Layout(view, dpi))
         page.show(view)
     return page.figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,65 +24,42 @@ WIDEST = 4000.0
 """A value whose tick label, with its sign, is as wide as tick labels get."""
 
 
-@dataclass(frozen=True)
 class Layout:
-    """All that decides where things are on the page. Runs that agree in it differ in content only.
+    """All that decides where things are on the page.
+
+    Args:
+        view: a run.
+        dpi: pixels per inch.
 
     Attributes:
+        widest: a run of this layout whose texts take all the room that texts may take.
         shape: of the stimulus, `(channel, time, height, width)`.
-        channels: channel names.
         responses: response frames.
         traces: response traces.
-        name_lengths: characters that the traces' names have room for, where each is named.
-        lag: response frame r belongs to stimulus frame r + lag.
-        window: response frames `[start, stop)` that were optimised, or None.
-        frame_rate: Hz, or None.
-        pixel_size: um per pixel edge, or None.
-        title_lines: lines of the title.
-        dpi: pixels per inch.
+        key: equal for runs that differ in content only.
     """
 
-    shape: tuple[int, int, int, int]
-    channels: tuple[str, ...]
-    responses: int
-    traces: int
-    name_lengths: tuple[int, ...]
-    lag: int
-    window: tuple[int, int] | None
-    frame_rate: float | None
-    pixel_size: float | None
-    title_lines: int
-    dpi: int
-
-    @classmethod
-    def of(cls, view: RunView, dpi: int) -> Layout:
-        """The layout of a run."""
-        channels, count, height, width = view.stimulus.shape
-        responses, traces = view.response.shape if view.response.size else (0, 0)
-        names = () if traces > MANY_TRACES else view.trace_names
-        return cls(
-            shape=(channels, count, height, width),
-            channels=view.channels,
-            responses=responses,
-            traces=traces,
-            name_lengths=tuple(max(len(shorten(name)), SHORTEST_NAME) for name in names),
-            lag=view.lag,
-            window=view.window,
-            frame_rate=view.frame_rate,
-            pixel_size=view.pixel_size,
-            title_lines=len(title_lines(view)),
-            dpi=dpi,
+    def __init__(self, view: RunView, dpi: int) -> None:
+        self.dpi = dpi
+        self.shape: tuple[int, int, int, int] = view.stimulus.shape
+        self.responses, self.traces = view.response.shape if view.response.size else (0, 0)
+        response = np.full((self.responses, self.traces), WIDEST, dtype=np.float32)
+        response[:1] = -WIDEST
+        names = () if self.traces > MANY_TRACES else view.trace_names
+        self.widest = replace(
+            view,
+            stimulus=np.full(self.shape, WIDEST, dtype=np.float32),
+            response=response,
+            trace_names=tuple("0" * max(len(shorten(name)), SHORTEST_NAME) for name in names),
+            title=" ".join(["0" * TITLE_WIDTH] * len(title_lines(view))),
         )
+        facts = {name: value for name, value in vars(self.widest).items() if name not in ("stimulus", "response")}
+        self.key = (dpi, self.shape, self.responses, self.traces, *facts.values())
 
     @property
     def is_still(self) -> bool:
         """Whether the stimulus is a static image."""
         return self.shape[1] == 1
-
-    @property
-    def stimulus_window(self) -> tuple[int, int] | None:
-        """The stimulus frames `[start, stop)` that coincide with the response window."""
-        return None if self.window is None else (self.window[0] + self.lag, self.window[1] + self.lag)
 
     @property
     def picture_grid(self) -> tuple[int, int]:
@@ -103,34 +80,17 @@ class Layout:
     @property
     def facts(self) -> str:
         """The facts that a reader needs to judge the axes, in one line."""
-        _, count, height, width = self.shape
+        (_, count, height, width), view = self.shape, self.widest
         frames = "static image" if self.is_still else f"{count} frames"
-        if self.frame_rate and not self.is_still:
-            frames += f" at {self.frame_rate:.4g} Hz ({count / self.frame_rate:.3g} s)"
-        facts = [frames, f"{height} by {width} pixels" + (f" of {self.pixel_size:.4g} µm" if self.pixel_size else "")]
+        if view.frame_rate and not self.is_still:
+            frames += f" at {view.frame_rate:.4g} Hz ({count / view.frame_rate:.3g} s)"
+        facts = [frames, f"{height} by {width} pixels" + (f" of {view.pixel_size:.4g} µm" if view.pixel_size else "")]
         if not self.is_still and self.traces:
-            facts.append(f"first response at stimulus frame {self.lag}")
-        if not self.is_still and self.stimulus_window is not None:
-            start, stop = self.stimulus_window
+            facts.append(f"first response at stimulus frame {view.lag}")
+        if not self.is_still and view.stimulus_window is not None:
+            start, stop = view.stimulus_window
             facts.append(f"shaded: the optimised window, stimulus frames {start} to {stop - 1}")
         return "  |  ".join(facts)
-
-    @property
-    def widest(self) -> RunView:
-        """A run of this layout whose texts take all the room that texts may take."""
-        response = np.full((self.responses, self.traces), WIDEST, dtype=np.float32)
-        response[:1] = -WIDEST
-        return RunView(
-            stimulus=np.full(self.shape, WIDEST, dtype=np.float32),
-            channels=self.channels,
-            response=response,
-            trace_names=tuple("0" * length for length in self.name_lengths),
-            lag=self.lag,
-            window=self.window,
-            frame_rate=self.frame_rate,
-            pixel_size=self.pixel_size,
-            title=" ".join(["0" * TITLE_WIDTH] * self.title_lines),
-        )
 
 
 def title_lines(view: RunView) -> list[str]:

@@ -49,7 +49,7 @@ class Page:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-        self.layout, self._looks = layout, channel_looks(layout.channels)
+        self.layout, self._looks = layout, channel_looks(layout.widest.channels)
         self._panels: list[tuple[Panel, Callable[[Content], None]]] = []
         air = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches around every panel
         self.figure: Figure = Figure(figsize=layout.size, dpi=layout.dpi, layout=air)
@@ -115,7 +115,7 @@ class Page:
 
     def _make_times(self, figure: SubFigure) -> None:
         """Time courses, slices and responses below each other; the narrow second column holds the colour bar."""
-        layout, clock, looks = self.layout, FrameClock(self.layout.frame_rate), self._looks
+        layout, clock, looks = self.layout, FrameClock(self.layout.widest.frame_rate), self._looks
         channels, count, _, _ = layout.shape
         ratios = [2.1] + [0.85] * channels + [1.7] * bool(layout.traces)
         grid = figure.add_gridspec(len(ratios), 2, width_ratios=[1.0, 0.015], height_ratios=ratios)
@@ -136,13 +136,13 @@ class Page:
     def _finish_times(self, axes: Sequence[Axes], clock: FrameClock) -> None:
         """Shade the window where there are traces, and name the time axis once, below all."""
         layout, (channels, count, _, _) = self.layout, self.layout.shape
-        windows = [] if layout.stimulus_window is None else [layout.stimulus_window]
+        windows = [layout.widest.stimulus_window] if layout.widest.stimulus_window else []
         for ax in (axes[0], *axes[1 + channels :]):
             shade_frames(ax, clock, windows)
         for ax in axes[:-1]:
             ax.tick_params(labelbottom=False)
             ax.set_xlabel("")
-        end = max(count, layout.lag + layout.responses if layout.traces else 0)
+        end = max(count, layout.widest.lag + layout.responses if layout.traces else 0)
         axes[-1].set(xlabel=clock.time_label, xlim=(0.0, end * clock.step))
 
     def _make_components(self, figure: SubFigure) -> None:
@@ -152,7 +152,7 @@ class Page:
         pictures = [2.4 if columns == 2 or rows == 1 == columns else 1.7] * rows
         grid = figure.add_gridspec(rows + 2, 1, height_ratios=[*pictures, 1.9, 0.5 + 0.16 * len(looks)])
         self._make_pictures(figure, grid, "Spatial component", ("spatial component", ""))
-        clock = FrameClock(layout.frame_rate)
+        clock = FrameClock(layout.widest.frame_rate)
         spectra = SpectraPanel(figure.add_subplot(grid[rows, 0]), looks, clock, layout.shape[1], most_ticks=5)
         self._panels.append((spectra, lambda content: spectra.show(content.parts)))
         explained = ExplainedPanel(figure.add_subplot(grid[rows + 1, 0]), looks)
@@ -165,7 +165,7 @@ class Page:
         for row in range(rows):
             ax, chunk = figure.add_subplot(grid[row, 0]), slice(row * columns, (row + 1) * columns)
             panel = SpatialPanel(
-                ax, layout.shape[2:], self._looks[chunk], layout.pixel_size if row == 0 else None,
+                ax, layout.shape[2:], self._looks[chunk], layout.widest.pixel_size if row == 0 else None,
                 scale=scale if row == 0 else None, columns=columns, marked=is_film, fixed=is_film,
             )  # fmt: skip
             ax.set_anchor("NW")

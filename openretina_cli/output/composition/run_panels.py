@@ -44,21 +44,21 @@ class SlicesPanel(Panel):
         super().__init__()
         self._axes, self._looks = axes, looks
         self._images = [self._slice(ax, layout, look) for ax, look in zip(axes, looks, strict=True)]
-        unit = "µm" if layout.pixel_size else "pixels"
+        unit = "µm" if layout.widest.pixel_size else "pixels"
         axes[0].set_title(f"Space-time slice along the row of the spatial peak ({unit})", loc="left")
         self._bar = ColorBar(color_axes, "stimulus", "s.d.")
         self.live += self._bar.live
 
     def _slice(self, ax: Axes, layout: Layout, look: ChannelLook) -> AxesImage:
-        clock, (_, count, _, width) = FrameClock(layout.frame_rate), layout.shape
-        bottom = width * (layout.pixel_size or 1.0)
+        clock, (_, count, _, width) = FrameClock(layout.widest.frame_rate), layout.shape
+        bottom = width * (layout.widest.pixel_size or 1.0)
         image = ax.imshow(
             np.zeros((width, count)), cmap=DIVERGING_MAP, interpolation="nearest", aspect="auto",
             extent=(0.0, count * clock.step, bottom, 0.0),
         )  # fmt: skip
         marks = [
             ax.axvline(frame * clock.step, color="black", linewidth=0.8, linestyle=(0, (3, 3)))
-            for frame in layout.stimulus_window or ()
+            for frame in layout.widest.stimulus_window or ()
         ]
         ax.set_yticks([0.0, bottom])
         ax.yaxis.label.set_color(look.line)
@@ -99,14 +99,13 @@ class ResponsePanel(Panel):
         looks: list[dict[str, Any]] = [{"color": "0.72", "linewidth": 0.6}] * layout.traces
         looks[0] = {**looks[0], "label": f"{layout.traces} neurons"}
         looks += [{"color": "black", "linewidth": 2.0, "label": "mean"}]
-        return [clock.held_line(self._ax, layout.lag, layout.responses, **look) for look in looks]
+        return [clock.held_line(self._ax, layout.widest.lag, layout.responses, **look) for look in looks]
 
     def _few_lines(self, layout: Layout, clock: FrameClock) -> list[Line2D]:
         colors = ("#202020",) if layout.traces == 1 else (*PALETTE, "#202020", "#909090")
-        looks = zip(colors, layout.name_lengths, strict=False)
         return [
-            clock.held_line(self._ax, layout.lag, layout.responses, color=color, label="0" * length)
-            for color, length in looks
+            clock.held_line(self._ax, layout.widest.lag, layout.responses, color=color, label=name)
+            for color, name in zip(colors, layout.widest.trace_names, strict=False)
         ]
 
     def show(self, response: NDArray[np.float32], names: Sequence[str]) -> None:
@@ -130,11 +129,11 @@ def _limits(values: NDArray[np.float32]) -> tuple[float, float]:
 
 def _mark_lag(ax: Axes, layout: Layout, clock: FrameClock) -> str:
     """Hatch the stimulus frames that only set up the first response; what the title must add if they are too few."""
-    if layout.lag == 0:
+    if (lag := layout.widest.lag) == 0:
         return ""
-    end, label = layout.lag * clock.step, f"lag: {layout.lag} frame{'s' if layout.lag > 1 else ''}"
+    end, label = lag * clock.step, f"lag: {lag} frame{'s' if lag > 1 else ''}"
     ax.axvspan(0.0, end, facecolor="0.97", edgecolor="0.88", hatch="///", linewidth=0, zorder=0)
-    if layout.lag < 0.15 * (layout.lag + layout.responses):  # no room for the words
+    if lag < 0.15 * (lag + layout.responses):  # no room for the words
         return f" (hatched: {label.replace(':', '')})"
     box: dict[str, Any] = {"facecolor": "0.97", "edgecolor": "none", "pad": 2.0}
     across = ax.get_xaxis_transform()

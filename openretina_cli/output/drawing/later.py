@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,23 +32,13 @@ class Tally:
 
     Attributes:
         made: pictures that were made.
-        there: pictures that were there already.
         failed: pictures that could not be made.
         reasons: why not, a line per picture.
     """
 
     made: int = 0
-    there: int = 0
     failed: int = 0
     reasons: list[str] = field(default_factory=list)
-
-    def count(self, names: Sequence[str], problems: Sequence[str], folder: Path) -> None:
-        """Count pictures of a run, some of which could not be made."""
-        self.failed += len(problems)
-        self.made += len(names) - len(problems)
-        self.reasons += [
-            reason if str(folder) in reason else f"{folder}: {reason}" for reason in dict.fromkeys(problems)
-        ]
 
 
 def absent(wanted: Wanted, folder: Path) -> Wanted:
@@ -57,42 +47,40 @@ def absent(wanted: Wanted, folder: Path) -> Wanted:
 
 
 def draw_folders(
-    folders: Sequence[Path],
-    wanted: Callable[[Path], Wanted],
-    missing: Callable[[Wanted, Path], Wanted],
-    renderer: Renderer,
-    advance: Callable[[], None] = lambda: None,
+    runs: Iterable[tuple[Path, Wanted]], renderer: Renderer, advance: Callable[[], None] = lambda: None
 ) -> Tally:
     """Draw pictures of finished runs from their folders, and wait for them.
 
     Args:
-        folders: of the runs.
-        wanted: the pictures that are wanted of the run in a folder.
-        missing: those of them that are to be drawn there.
+        runs: the folder of each run, and its pictures that are to be drawn.
         renderer: draws them.
         advance: is called once for every run.
     """
     tally = Tally()
 
-    def store(folder: Path, pictures: Wanted, drawn: Drawn) -> None:
-        tally.count([*pictures], store_pictures(drawn, pictures, RunFolder(folder)), folder)
+    def count(folder: Path, wanted: Wanted, problems: Sequence[str]) -> None:
+        tally.failed += len(problems)
+        tally.made += len(wanted) - len(problems)
+        own = (problem if str(folder) in problem else f"{folder}: {problem}" for problem in dict.fromkeys(problems))
+        tally.reasons += own
         advance()
 
-    for folder in folders:
-        pictures = missing(every := wanted(folder), folder)
-        tally.there += len(every) - len(pictures)
-        if not pictures:
-            advance()
-            continue
+    for folder, wanted in runs:
         try:
-            view = read_view(folder)
+            view = read_view(folder) if wanted else None
         except (OpenRetinaError, OSError) as error:
-            tally.count([*pictures], [str(error)] * len(pictures), folder)
+            count(folder, wanted, [str(error)] * len(wanted))
+            continue
+        if view is None:
             advance()
         else:
-            renderer.submit(view, pictures, partial(store, folder, pictures))
+            renderer.submit(view, wanted, partial(_store, folder, wanted, count))
     renderer.drain()
     return tally
+
+
+def _store(folder: Path, wanted: Wanted, count: Callable[[Path, Wanted, Sequence[str]], None], drawn: Drawn) -> None:
+    count(folder, wanted, store_pictures(drawn, wanted, RunFolder(folder)))
 
 
 def own_pictures(settings: Settings, given: Sequence[str]) -> Callable[[Path], Wanted]:
@@ -132,17 +120,12 @@ def draw_missing(settings: Settings, folders: Sequence[Path], workers: int | Non
         workers: processes that draw, see `Renderer`.
     """
     wanted = pictures_of(settings)
-    lacking = {folder: missing for folder in folders if (missing := _lacking(wanted, folder))}
+    lacking = [(folder, missing) for folder in folders if (missing := _lacking(wanted, folder))]
     with Renderer(workers if lacking else 0) as renderer:
-        return draw_folders([*lacking], lacking.__getitem__, lambda pictures, _: pictures, renderer)
+        return draw_folders(lacking, renderer)
 
 
 def _lacking(wanted: Wanted, folder: Path) -> Wanted:
-    result = RunFolder(folder).result or {}
-    stated = stated_outputs(result.get("settings"))
-    there = absent(wanted, folder)
-    return {
-        name: picture
-        for name, picture in wanted.items()
-        if name in there or not looks_alike(picture, stated.get(picture.chosen, {}))
-    }
+    stated = stated_outputs((RunFolder(folder).result or {}).get("settings"))
+    alike = {name: item for name, item in wanted.items() if looks_alike(item, stated.get(item.chosen, {}))}
+    return {**{name: item for name, item in wanted.items() if name not in alike}, **absent(alike, folder)}

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, Any
 
 from openretina_cli.output.base import Wanted
@@ -28,19 +27,6 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 """The decompositions are tiny; threads would only spin, in every process as many as there are cores."""
 
 READY = "ready"
-
-
-@dataclass(frozen=True)
-class Job:
-    """Pictures to be drawn.
-
-    Attributes:
-        view: the run.
-        wanted: which pictures.
-    """
-
-    view: RunView
-    wanted: Wanted
 
 
 class NoProcessError(Exception):
@@ -79,14 +65,14 @@ class DrawingProcess:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def draw(self, job: Job) -> Drawn:
-        """Have a job drawn, and wait for it.
+    def draw(self, view: RunView, wanted: Wanted) -> Drawn:
+        """Have the pictures of a run drawn, and wait for them.
 
         Raises:
             LostProcessError: the process ended meanwhile.
         """
         try:
-            send(job, self._pipe(self._process.stdin))
+            send((view, wanted), self._pipe(self._process.stdin))
             answer: Drawn = receive(self._pipe(self._process.stdout))
         except BROKEN as error:
             self.close()
@@ -131,7 +117,7 @@ def serve() -> None:
         if answer == READY:
             _prepare()
         try:
-            job: Job = receive(sys.stdin.buffer)
+            view, wanted = receive(sys.stdin.buffer)
         except EOFError:
             return
-        answer = draw_pictures(job.view, job.wanted, kept)
+        answer = draw_pictures(view, wanted, kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Any
 
 from openretina_cli.output.base import Wanted
 from openretina_cli.output.drawing.draw import Drawn, draw_pictures
-from openretina_cli.output.drawing.process import DrawingProcess, Job, LostProcessError, NoProcessError
+from openretina_cli.output.drawing.process import DrawingProcess, LostProcessError, NoProcessError
 from openretina_cli.output.view import RunView
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ def available_cores() -> int:
 class Renderer:
     """Draws pictures while the caller goes on; a context that waits for the last one.
 
-    A thread per process hands jobs to it; a lost process is replaced and the run drawn again. The caller learns what
-    came of a run in its own thread, while it is in `submit`, `collect` or `drain`. Where no process can be started,
-    pictures are drawn in the caller's process.
+    A thread per process hands runs to it; a lost process is replaced and the run drawn again. The caller learns what
+    came of a run in its own thread, while it is in `submit` or `drain`. Where no process can be started, pictures are
+    drawn in the caller's process.
 
     Args:
         workers: processes that draw, started when they are needed; 0 draws at once, in the caller's process; None
@@ -54,8 +54,7 @@ class Renderer:
         self._threads = ThreadPoolExecutor(max(self._workers, 1))
         self._started = 0
         self._idle: SimpleQueue[DrawingProcess] = SimpleQueue()
-        self._ended: SimpleQueue[Future[Drawn]] = SimpleQueue()
-        self._open: dict[Future[Drawn], tuple[Job, Done]] = {}
+        self._open: dict[Future[Drawn], tuple[RunView, Wanted, Done]] = {}
         self._kept: dict[str, Any] = {}
 
     def __enter__(self) -> Renderer:
@@ -64,15 +63,19 @@ class Renderer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        ended_well = False
         try:
             if error is None:
                 self.drain()
-                ended_well = True
-        finally:
-            self._stop()
-            if not ended_well:
-                self._collect_quietly()
+        finally:  # with an error on its way, what waits is taken back and what is drawn is handed over
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            with suppress(Empty):
+                while True:
+                    self._idle.get_nowait().close()
+            while self._open:
+                try:
+                    self._collect()
+                except Exception as other:  # must not hide the first error
+                    log.warning("%s", other)
 
     def start(self, runs: int) -> None:
         """Start processes for as many runs, which are ready when the first is submitted; not needed otherwise."""
@@ -87,74 +90,62 @@ class Renderer:
         Args:
             view: the run.
             wanted: which pictures.
-            done: is called with the pictures once they are drawn; what it raises comes out here, or from `collect` or
-                `drain`.
+            done: is called with the pictures once they are drawn; what it raises comes out here, or from `drain`.
         """
-        job = Job(view, wanted)
         try:
             if self._workers == 0:
                 raise NoProcessError
-            future = self._threads.submit(self._drawn, job)
+            self._open[self._threads.submit(self._drawn, view, wanted)] = view, wanted, done
         except (NoProcessError, RuntimeError):  # no thread can be started
-            done(self._drawn_here(job))
-            return
-        self._open[future] = job, done
-        future.add_done_callback(self._ended.put)
-        self.collect()
-        while len(self._open) > self._limit + self._workers:
-            self._tell(self._ended.get())
-
-    def collect(self) -> None:
-        """Hand over the runs that have been drawn; does not wait."""
-        with suppress(Empty):
-            while self._open:
-                self._tell(self._ended.get_nowait())
+            done(draw_pictures(view, wanted, self._kept))
+        self._collect()
+        self._wait(self._limit + self._workers)
 
     def drain(self) -> None:
         """Wait until all runs have been drawn, and hand them over."""
-        while self._open:
-            self._tell(self._ended.get())
+        self._wait(0)
 
-    def _tell(self, future: Future[Drawn]) -> None:
-        job, done = self._open.pop(future)
-        if future.cancelled():
-            return
-        try:
-            drawn = future.result()
-        except NoProcessError as error:
-            drawn = self._go_on_alone(job, error)
-        except Exception as error:
-            drawn = Drawn.none(job.wanted, f"{type(error).__name__}: {error}")
-        done(drawn)
+    def _wait(self, most: int) -> None:
+        """Hand over runs until at most so many are open."""
+        while len(self._open) > most:
+            wait(self._open, return_when=FIRST_COMPLETED)
+            self._collect()
 
-    def _go_on_alone(self, job: Job, reason: NoProcessError) -> Drawn:
-        """Draw in this process from now on, as no other can be started."""
-        if self._workers:
-            log.warning("pictures are drawn without processes of their own: %s", reason)
-        self._workers = 0
-        return self._drawn_here(job)
-
-    def _drawn_here(self, job: Job) -> Drawn:
-        return draw_pictures(job.view, job.wanted, self._kept)
+    def _collect(self) -> None:
+        """Hand over the runs that have been drawn."""
+        for future in [future for future in self._open if future.done()]:
+            view, wanted, done = self._open.pop(future)
+            if future.cancelled():
+                continue
+            try:
+                drawn = future.result()
+            except NoProcessError as error:
+                if self._workers:
+                    log.warning("pictures are drawn without processes of their own: %s", error)
+                self._workers = 0
+                drawn = draw_pictures(view, wanted, self._kept)
+            except Exception as error:
+                drawn = Drawn.none(wanted, f"{type(error).__name__}: {error}")
+            done(drawn)
 
     # --- in the threads
 
     def _start_one(self) -> None:
-        with suppress(NoProcessError):  # reported with the first job
+        with suppress(NoProcessError):  # reported with the first run
             self._idle.put(DrawingProcess())
 
-    def _drawn(self, job: Job) -> Drawn:
+    def _drawn(self, view: RunView, wanted: Wanted) -> Drawn:
         problem = ""
         for _ in range(TRIES):
             process = self._process()
             try:
-                drawn = process.draw(job)
+                drawn = process.draw(view, wanted)
             except LostProcessError as error:
                 problem = str(error)
             else:
                 self._idle.put(process)
                 return drawn
-        return Drawn.none(job.wanted, problem)
+        return Drawn.none(wanted, problem)
 
     def _process(self) -> DrawingProcess:
         """A process that waits for work, or a new one.
@@ -169,21 +160,3 @@ class Renderer:
                     return process
                 process.close()
         return DrawingProcess()
-
-    # --- the end
-
-    def _stop(self) -> None:
-        """Take back what waits, and end the processes once they have drawn what they have."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        with suppress(Empty):
-            while True:
-                self._idle.get_nowait().close()
-
-    def _collect_quietly(self) -> None:
-        """Hand over what has been drawn while an error is on its way, which no other error may hide."""
-        while self._open:
-            try:
-                self.collect()
-                return
-            except Exception as error:
-                log.warning("%s", error)

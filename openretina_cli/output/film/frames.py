@@ -70,15 +70,6 @@ class Film:
     bars: Frame | None
     repeats: int
 
-    def rgb(self) -> Iterator[Frame]:
-        """The frames, `(height, width, 3)` red-green-blue."""
-        planes = [
-            Plane(self.pictures[..., index], self.factor, None if self.bars is None else self.bars[..., index], air)
-            for index, air in enumerate(AIR)
-        ]
-        for _ in range(self.repeats):
-            yield from (np.stack(parts, axis=-1) for parts in zip(*(plane.frames() for plane in planes), strict=True))
-
     def yuv420(self) -> Iterator[Frame]:
         """The frames in planar YUV 4:2:0, `(3 * height / 2, width)`.
 
