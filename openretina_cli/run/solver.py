@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import OpenRetinaError
-from openretina_cli.loop.loop import Outcome
+from openretina_cli.loop.loop import Outcome, optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
 from openretina_cli.output.view import RunView
@@ -183,7 +183,7 @@ class Solver:
             return []
         try:
             with _precision(plans[0].settings.tf32), seeded(self.bench.device):
-                outcomes = optimize_best(plans, lambda run, step: self._reporter.step(numbers[run], step))
+                outcomes = _optimized_starts(plans, lambda run, step: self._reporter.step(numbers[run], step))
                 return [*self._solved(plans, outcomes, started)]
         except OpenRetinaError as error:
             if len(plans) == 1:
@@ -213,6 +213,12 @@ def _stack_of(
             return stack, following
         stack.append(following)
     return stack, None
+
+
+def _optimized_starts(plans: Sequence[Plan], on_step: Callable[[int, Step], None]) -> list[Outcome]:
+    if any(plan.starts for plan in plans):
+        return optimize_best(plans, on_step)
+    return optimize_stack([plan.problem for plan in plans], on_step)
 
 
 def _share_model(one: Settings, other: Settings) -> bool:
