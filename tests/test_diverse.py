@@ -16,6 +16,7 @@ from torch import Tensor
 from openretina_cli import AbstractObjective, ChangeNorm, OptimizationStopper, Problem
 from openretina_cli.errors import SettingError
 from openretina_cli.loop.loop import optimize_stack
+from openretina_cli.main import main
 from openretina_cli.objective.diverse import DiverseSet, linear_index
 from openretina_cli.optimizer import build_scheduled
 from openretina_cli.report import write_report
@@ -216,6 +217,20 @@ def test_a_report_lists_sets_as_runs(folder: Path) -> None:
     write_report(folder / "sets")
     assert (folder / "sets" / "summary.csv").read_text().count("completed") == 2
     assert json.loads((folder / "sets" / "seed=1" / "result.json").read_text())["schema"] == 2
+
+
+def test_an_on_off_cell_of_the_simulated_retina_has_a_higher_index_than_a_sustained_one(tmp_path: Path) -> None:
+    found = {}
+    for cell, neuron in {"ON-OFF local edge": 30, "OFF sustained": 10}.items():
+        own = ("model.members=[0]", f"neuron={neuron}", "gradient=[blur]", "device=cpu", "output=[tensor]")
+        mei, out = tmp_path / cell / "mei", tmp_path / cell / "set"
+        assert main(["optimize", *own, "stopper.max_iterations=30", f"out={mei}"]) == 0
+        many = ("objective=diverse", "objective.count=4", "optimizer=sgd_cosine", "stopper.max_iterations=60")
+        assert main(["optimize", *own, *many, f"objective.reference={mei}", f"out={out}"]) == 0
+        found[cell] = result(out)["set"]
+        assert result(out)["cell_types"][0].startswith(cell)
+    assert found["ON-OFF local edge"]["index"] > 1.2 * found["OFF sustained"]["index"]
+    assert all(member["keeps"] for record in found.values() for member in record["members"])
 
 
 @pytest.mark.parametrize(
