@@ -218,7 +218,7 @@ def test_a_ratio_ends_a_run_where_its_denominator_is_not_positive_and_keeps_the_
 def test_stated_weights_give_the_score(name: str, seed: int, start: int) -> None:
     objective = LINEAR[name](SliceMeanReducer(start=start, length=2))
     response = 10 * noise(RESPONSE, NEURONS, seed=seed)
-    weights = objective.linear(RESPONSE)
+    weights = objective.stated_weights(RESPONSE)
     assert weights is not None
     # sums of at most 54 numbers of float64 in another order
     torch.testing.assert_close(linear_scores([weights], response[None])[0], objective.score(response))
@@ -259,10 +259,30 @@ class Peak(SliceMeanReducer):
     ids=lambda objective: type(objective).__name__,
 )
 def test_what_is_not_linear_is_scored_by_its_own_method_in_a_stack(objective: AbstractObjective) -> None:
-    assert objective.linear(RESPONSE) is None
+    assert objective.stated_weights(RESPONSE) is None
     responses = noise(3, RESPONSE, NEURONS)
     for score, response in zip(scores_of([objective] * 3, responses), responses, strict=True):
         assert torch.equal(score, objective.score(response))
+
+
+class Named(AbstractObjective):
+    """A user's class whose attributes have common names."""
+
+    def __init__(self) -> None:
+        super().__init__(RETINA, SESSION)
+        self.linear, self.call = nn.Linear(1, 1), "me"
+        self.members, self.terms = [1, 2], None
+        self.weights = torch.arange(6.0)  # type: ignore[method-assign, assignment]  # as a user may
+
+    def score(self, response: Tensor) -> Tensor:
+        return (response * torch.arange(6).to(response)).sum()
+
+
+def test_attributes_of_a_users_class_do_not_meet_those_of_the_base() -> None:
+    steps = partial(GradientDescent, lr=0.5)
+    several = [Problem(noise(*SHAPE, seed=seed), Named(), steps, OptimizationStopper(1)) for seed in (1, 2)]
+    for outcome in optimize_stack(several):
+        assert outcome.objective > outcome.history[0].objective
 
 
 class Counter(TorchDispatchMode):
@@ -488,7 +508,7 @@ class TestUnit:
 
 def test_the_sum_of_weights_needs_all_of_them() -> None:
     partly = LINEAR["mei"](WINDOW) + OTHERS["discriminative"](WINDOW)
-    assert partly.linear(RESPONSE) is None
-    whole = LINEAR["sum"](WINDOW).linear(RESPONSE)
+    assert partly.stated_weights(RESPONSE) is None
+    whole = LINEAR["sum"](WINDOW).stated_weights(RESPONSE)
     assert whole is not None
     assert whole == Weights(whole.terms)

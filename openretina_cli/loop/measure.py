@@ -51,8 +51,8 @@ def _scores(bundles: Sequence[Bundle]) -> list[Tensor]:
     for index, (problem, row) in enumerate(rows):
         objective = problem.objective
         if objective.scores_responses:
-            sharing[objective.call].append(index)
-        elif objective.members > 1:
+            sharing[objective.shared_call].append(index)
+        elif objective.set_size > 1:
             sets[id(objective)].append(index)
         else:
             scores[index] = _one_number(objective.forward(row[None]), objective)

@@ -31,7 +31,7 @@ def linear_scores(weights: Sequence[Weights], responses: Tensor) -> Tensor:
 
 def scores_of(objectives: Sequence[AbstractObjective], responses: Tensor) -> list[Tensor]:
     """Score the response `(run, time, neuron)` of each run; objectives that are linear share one product."""
-    stated = [objective.linear(responses.shape[1]) for objective in objectives] if len(objectives) > 1 else []
+    stated = [objective.stated_weights(responses.shape[1]) for objective in objectives] if len(objectives) > 1 else []
     linear = {index: weights for index, weights in enumerate(stated) if weights is not None}
     scores: dict[int, Tensor] = {}
     if len(linear) > 1:

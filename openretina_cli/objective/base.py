@@ -63,12 +63,12 @@ class AbstractObjective:
         sign: 1 where a larger response is the better one, -1 where a smaller one is.
         of_one_cell: whether the settings `neuron` and `group` choose what it is about, so that it can be posed for
             every cell in turn.
-        members: stimuli that one run optimises as a set, which `forward` scores together; 1 for no set.
+        set_size: stimuli that one run optimises as a set, which `forward` scores together; 1 for no set.
         counts_members: whether its setting `count` is the number of members.
     """
 
     sign: int = 1
-    members: int = 1
+    set_size: int = 1
     counts_members: ClassVar[bool] = False
     of_one_cell: ClassVar[bool] = False
 
@@ -97,7 +97,7 @@ class AbstractObjective:
         return self.scores_responses
 
     @property
-    def call(self) -> Hashable:
+    def shared_call(self) -> Hashable:
         """Equal for objectives to which `respond` answers alike, so that runs can share its call."""
         return id(self._model), self._data_key
 
@@ -144,7 +144,7 @@ class AbstractObjective:
             Numbers of the set, and of each member; of a member at least `activation`, the larger the better, and
             `keeps`, whether it is what the set asks for.
         """
-        raise NotImplementedError(f"{type(self).__name__} has {len(stimuli)} members and needs a report_set(stimuli)")
+        raise NotImplementedError(f"{type(self).__name__} has a set of {len(stimuli)} and needs a report_set(stimuli)")
 
     def weights(self, frames: int) -> Weights | None:
         """The score of a response of `frames` frames as weights, where it is linear in the response; else None.
@@ -155,7 +155,7 @@ class AbstractObjective:
         del frames
         return None
 
-    def linear(self, frames: int) -> Weights | None:
+    def stated_weights(self, frames: int) -> Weights | None:
         """What `weights` states, unless a subclass overrides `score` and leaves `weights` as it was."""
         return self.weights(frames) if holds_for(type(self), "weights", "score") else None
 
@@ -278,9 +278,9 @@ class OuterObjective(AbstractObjective):
         return self._of.fits_fast_form
 
     @property
-    def call(self) -> Hashable:
+    def shared_call(self) -> Hashable:
         """As the inner objective's."""
-        return self._of.call
+        return self._of.shared_call
 
     def on(self, model: Model) -> AbstractObjective:
         """The same objective on another model of the same session."""
@@ -329,12 +329,12 @@ class WeightedSumObjective(AbstractObjective):
     @property
     def scores_responses(self) -> bool:
         """Whether all terms score the same response."""
-        return all(term.scores_responses and term.call == self.call for _, term in self._terms)
+        return all(term.scores_responses and term.shared_call == self.shared_call for _, term in self._terms)
 
     @property
-    def call(self) -> Hashable:
+    def shared_call(self) -> Hashable:
         """As the first term's."""
-        return self._terms[0][1].call
+        return self._terms[0][1].shared_call
 
     def respond(self, stimuli: Tensor) -> Tensor:
         """What the first term reads of stimuli `(batch, channel, time, height, width)`."""
@@ -346,7 +346,9 @@ class WeightedSumObjective(AbstractObjective):
 
     def weights(self, frames: int) -> Weights | None:
         """The sum of the terms' weights, where all state some."""
-        return summed([linear and linear.times(w) for w, term in self._terms for linear in [term.linear(frames)]])
+        return summed(
+            [linear and linear.times(w) for w, term in self._terms for linear in [term.stated_weights(frames)]]
+        )
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Sum the terms' scores of each stimulus, `(batch,)`."""

@@ -91,7 +91,7 @@ class DiverseSet(OuterObjective):
         require(2 <= count <= MOST_MEMBERS, "count", count, f"2 to {MOST_MEMBERS}")
         require(0 < at_least < 1, "at_least", at_least, "a share between 0 and 1")
         require(0 < strength < math.inf, "strength", strength, "a positive number")
-        self.members = count
+        self.set_size = count
         self.at_least, self._distance, self._strength = at_least, distance, strength
         self._name = str(reference)
         self._reference = _read_reference(self._name)
@@ -116,7 +116,7 @@ class DiverseSet(OuterObjective):
         return response
 
     @property
-    def call(self) -> Hashable:
+    def shared_call(self) -> Hashable:
         """A set is scored by itself."""
         return id(self)
 
@@ -167,4 +167,4 @@ class DiverseSet(OuterObjective):
 
     def __repr__(self) -> str:
         share = f"{100 * self.at_least:g} % of the response to {Path(self._name).name}"
-        return f"{self.members} diverse stimuli at {share}: {self._of!r}"
+        return f"{self.set_size} diverse stimuli at {share}: {self._of!r}"

@@ -75,7 +75,7 @@ class Rescale(OuterObjective):
 
     def weights(self, frames: int) -> Weights | None:
         """The inner objective's weights over the divisors, with what is subtracted in the constant."""
-        inner = self._of.linear(frames)
+        inner = self._of.stated_weights(frames)
         if inner is None:
             return None
         terms: list[Term] = []

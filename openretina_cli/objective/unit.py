@@ -71,9 +71,9 @@ class InnerUnit(ReducedObjective):
             layer(model, self._layer)
 
     @property
-    def call(self) -> Hashable:
+    def shared_call(self) -> Hashable:
         """Runs share a call where they read the same unit."""
-        return super().call, self._layer, self._channel, self._position
+        return super().shared_call, self._layer, self._channel, self._position
 
     @property
     def fits_fast_form(self) -> bool:

@@ -54,7 +54,7 @@ def further_starts(
     Raises:
         SettingError: the start does not depend on the seed, or the run has several starts and several members.
     """
-    members, first = problem.objective.members, problem.stimulus
+    members, first = problem.objective.set_size, problem.stimulus
     if members > 1:
         _check_set(settings, problem)
     count = members if members > 1 else settings.restarts
@@ -123,7 +123,7 @@ def problems_of(plans: Sequence[Plan]) -> list[Problem]:
     """The problem of every start of every run; of the members of a set the best stimuli are kept."""
     found = []
     for plan in plans:
-        keep: Keep = "best" if plan.problem.objective.members > 1 else plan.problem.keep
+        keep: Keep = "best" if plan.problem.objective.set_size > 1 else plan.problem.keep
         starts = (plan.problem.stimulus, *plan.starts)
         found += [replace(plan.problem, stimulus=start, keep=keep) for start in starts]
     return found
@@ -162,7 +162,7 @@ def best_of(plans: Sequence[Plan], outcomes: Sequence[Outcome]) -> list[Outcome]
     found = [[next(left) for _ in range(1 + len(plan.starts))] for plan in plans]
     seeds = [start_seeds(plan.settings.seed, len(own)) for plan, own in zip(plans, found, strict=True)]
     return [
-        set_outcome(objective, own, of_run) if objective.members > 1 else _best(own, of_run)
+        set_outcome(objective, own, of_run) if objective.set_size > 1 else _best(own, of_run)
         for objective, own, of_run in zip([plan.problem.objective for plan in plans], found, seeds, strict=True)
     ]
 
