@@ -210,6 +210,21 @@ def test_a_worker_that_dies_is_replaced_and_its_run_is_drawn_again(tmp_path: Pat
     assert ("code 7" in drawn[1].problems.get("stimulus.mp4", "")) == (pictures == 0)
 
 
+def test_a_picture_that_cannot_be_sent_to_a_worker_is_a_problem_of_its_own_and_the_worker_goes_on(
+    tmp_path: Path,
+) -> None:
+    unsendable = Video()
+    unsendable.scale = (number for number in range(3))
+    drawn: dict[int, Drawn] = {}
+    with Renderer(1) as renderer:
+        for number in range(2):
+            naming = replace(view_of(), window=Naming(tmp_path / str(number)))
+            renderer.submit(naming, VIDEO, Outcomes())
+            renderer.submit(view_of(), {"stimulus.mp4": unsendable}, partial(drawn.__setitem__, number))
+    assert all("cannot pickle" in drawn[number].problems["stimulus.mp4"] for number in range(2))
+    assert (tmp_path / "0").read_text() == (tmp_path / "1").read_text()  # one process
+
+
 class Telling:
     """Writes into a file what the process that unpickles it is like."""
 

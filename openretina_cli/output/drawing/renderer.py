@@ -139,12 +139,11 @@ class Renderer:
         for _ in range(TRIES):
             process = self._process()
             try:
-                drawn = process.draw(view, wanted)
+                return process.draw(view, wanted)
             except LostProcessError as error:
                 problem = str(error)
-            else:
+            finally:
                 self._idle.put(process)
-                return drawn
         return Drawn.none(wanted, problem)
 
     def _process(self) -> DrawingProcess:
