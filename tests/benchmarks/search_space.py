@@ -36,6 +36,7 @@ SETTINGS = {
     "stimulus=low_rank rank 1": ["stimulus=low_rank"],
     "stimulus=low_rank rank 2": ["stimulus=low_rank", "stimulus.rank=2"],
     "low_rank 2, blur 0.7": ["stimulus=low_rank", "stimulus.rank=2", "gradient=[blur]"],
+    "blur 0.7, spatial_lowpass 0.35": ["gradient=[blur]", "constraint=[spatial_lowpass,norm_and_range]"],
     "fourier 0.25, blur 0.7": ["stimulus=fourier", "gradient=[blur]"],
 }
 
