@@ -1,8 +1,8 @@
 """What options of the search space cost and remove, on the simulated retina whose true responses are known.
 
 Every cell is optimised on four of the five bundled twins, and its stimulus scored on the fifth and on the truth. Run
-`.venv/bin/python tests/benchmarks/search_space.py`; it prints the table of docs/search_space.md in about 5 minutes on 2
-cores.
+`.venv/bin/python tests/benchmarks/search_space.py`; it prints the table of docs/search_space.md after some 15
+minutes of one core.
 """
 
 from __future__ import annotations
