@@ -23,22 +23,25 @@ Ranges = tuple[range, range, range]
 """Frames, rows and columns."""
 
 
-class Offset(nn.Module):
-    """Adds an offset per channel.
+class Rectifier(nn.Module):
+    """Adds an offset per channel and applies a nonlinearity, both over their input.
 
     Args:
         offset: `(member, channel)`.
+        nonlinearity: applied to each element; None is the identity.
     """
 
     offset: Tensor
 
-    def __init__(self, offset: Tensor) -> None:
+    def __init__(self, offset: Tensor, nonlinearity: nn.Module | None) -> None:
         super().__init__()
         self.register_buffer("offset", offset[:, None])
+        self.nonlinearity = nonlinearity
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the offsets, in place where nothing else holds the features."""
-        return x.add_(self.offset)
+        """Rectify features, which nothing else holds."""
+        x = x.add_(self.offset)
+        return x if self.nonlinearity is None else applied(self.nonlinearity, x)
 
 
 class Pool(nn.Module):
@@ -135,19 +138,5 @@ class FoldedLayer:
         # the largest of some numbers stays the largest under what rises with it, and leaves a quarter of them
         if self.pool:
             steps.append(Pool())
-        steps.append(Offset(self.offset))
-        if self.nonlinearity is not None:
-            steps.append(_Applied(self.nonlinearity))
+        steps.append(Rectifier(self.offset, self.nonlinearity))
         return steps
-
-
-class _Applied(nn.Module):
-    """A nonlinearity that may write over its input."""
-
-    def __init__(self, nonlinearity: nn.Module) -> None:
-        super().__init__()
-        self.nonlinearity = nonlinearity
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply it to features."""
-        return applied(self.nonlinearity, x)

@@ -69,8 +69,8 @@ class Form:
     neurons: Mapping[str, int]
 
 
-def _in_shape(entries: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    shape = Settings(entries, "hyper_parameters").wholes("in_shape", high=2**31)
+def _in_shape(settings: Settings) -> tuple[int, int, int, int]:
+    shape = settings.wholes("in_shape", high=2**31)
     if len(shape) != 4:
         raise ModelError(f"in_shape has {len(shape)} numbers", expected="channels, frames, rows and columns")
     return shape[0], shape[1], shape[2], shape[3]
@@ -88,18 +88,25 @@ def _neurons(entries: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _hidden(entries: Mapping[str, Any]) -> Sequence[int] | None:
+def _form(
+    entries: Mapping[str, Any],
+    core: tuple[CoreReader, Mapping[str, Any]],
+    readout: tuple[ReadoutReader, Mapping[str, Any]],
+) -> Form:
+    """A form with the settings that all have in common."""
     settings = Settings(entries, "hyper_parameters")
-    return None if settings.value("hidden_channels", None) is None else settings.wholes("hidden_channels")
+    hidden = None if settings.value("hidden_channels", None) is None else settings.wholes("hidden_channels")
+    parts = core[0], Settings(core[1], "core"), readout[0], Settings(readout[1], "readout")
+    return Form(*parts, _in_shape(settings), hidden, _neurons(entries))
 
 
-def _class_of(settings: Settings, part: str) -> str:
+def _class_of(entries: Mapping[str, Any], part: str, known: Mapping[str, Any]) -> str:
+    """The name of a part's class."""
+    settings = Settings(entries, part)
     target = settings.value("_target_")
-    settings.ignore("_convert_", "_recursive_", "_partial_")
     if not isinstance(target, str):
         raise settings.refuse("_target_", "the name of a class")
     module, _, name = target.rpartition(".")
-    known = CORES if part == "core" else READOUTS
     if name not in known or not module.startswith("openretina."):
         raise ModelError(
             f"the {part} is of the class {shown(target)}, which is not known",
@@ -111,34 +118,20 @@ def _class_of(settings: Settings, part: str) -> str:
 
 def _unified(entries: Mapping[str, Any]) -> Form:
     """The form since the end of 2025: a configuration for each part."""
-    core, readout = (Settings(members_of(entries[part]) or {}, part) for part in ("core", "readout"))
-    core_class, readout_class = _class_of(core, "core"), _class_of(readout, "readout")
-    return Form(
-        CORES[core_class],
-        core,
-        READOUTS[readout_class],
-        readout,
-        _in_shape(entries),
-        _hidden(entries),
-        _neurons(entries),
-    )
+    core, readout = (members_of(entries[part]) or {} for part in ("core", "readout"))
+    core_class, readout_class = _class_of(core, "core", CORES), _class_of(readout, "readout", READOUTS)
+    form = _form(entries, (CORES[core_class], core), (READOUTS[readout_class], readout))
+    for settings in (form.core_settings, form.readout_settings):
+        settings.ignore("_target_", "_convert_", "_recursive_", "_partial_")
+    return form
 
 
 FLAT_CORE = {
     "core_input_padding": "input_padding",
     "core_hidden_padding": "hidden_padding",
     "cut_first_n_frames_in_core": "cut_first_n_frames",
-    **{
-        name: name
-        for name in (
-            "temporal_kernel_sizes",
-            "spatial_kernel_sizes",
-            "maxpool_every_n_layers",
-            "downsample_input_kernel_size",
-            "convolution_type",
-            "color_squashing_weights",
-        )
-    },
+    **{same: same for same in ("temporal_kernel_sizes", "spatial_kernel_sizes", "maxpool_every_n_layers")},
+    **{same: same for same in ("downsample_input_kernel_size", "convolution_type", "color_squashing_weights")},
 }
 FLAT_READOUT = {
     "readout_gaussian_mean_scale": ("gaussian_mean_scale", 6.0),
@@ -152,29 +145,13 @@ def _flat(entries: Mapping[str, Any]) -> Form:
     """The form of 2025: every setting by itself; modules that are pickled beside them are not looked at."""
     core = {name: entries[flat] for flat, name in FLAT_CORE.items() if flat in entries}
     readout = {name: entries.get(flat, default) for flat, (name, default) in FLAT_READOUT.items()}
-    return Form(
-        read_stacked_core,
-        Settings(core, "core"),
-        read_gaussian_masks,
-        Settings(readout, "readout"),
-        _in_shape(entries),
-        _hidden(entries),
-        _neurons(entries),
-    )
+    return _form(entries, (read_stacked_core, core), (read_gaussian_masks, readout))
 
 
 def _contrast(entries: Mapping[str, Any]) -> Form:
     """The settings of `SpatialContrastCoreReadout`."""
     core = {"cut_first_n_frames": entries.get("cut_first_n_frames", 0)}
-    return Form(
-        read_dummy_core,
-        Settings(core, "core"),
-        read_contrast,
-        Settings({}, "readout"),
-        _in_shape(entries),
-        None,
-        _neurons(entries),
-    )
+    return _form({**entries, "hidden_channels": None}, (read_dummy_core, core), (read_contrast, {}))
 
 
 def read_form(hyper_parameters: object) -> Form:

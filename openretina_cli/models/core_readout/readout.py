@@ -22,6 +22,11 @@ class Readout(nn.Module, ABC):
 
     lag = 0
 
+    def __init__(self, **weights: Tensor) -> None:
+        super().__init__()
+        for name, weight in weights.items():
+            self.register_buffer(name, weight)
+
     def of(self, neurons: Sequence[int]) -> Readout | None:
         """The readout of some neurons, in their order, where that is a readout of the same kind."""
         return None
@@ -45,10 +50,7 @@ class MaskReadout(Readout):
     bias: Tensor
 
     def __init__(self, masks: Tensor, weights: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("masks", masks)
-        self.register_buffer("weights", weights)
-        self.register_buffer("bias", bias)
+        super().__init__(masks=masks, weights=weights, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Readout
         pooled = x.flatten(3) @ self.masks.flatten(0, 1)
@@ -70,10 +72,7 @@ class PointReadout(Readout):
     bias: Tensor
 
     def __init__(self, points: Tensor, weights: Tensor, bias: Tensor, align_corners: bool) -> None:
-        super().__init__()
-        self.register_buffer("points", points)
-        self.register_buffer("weights", weights)
-        self.register_buffer("bias", bias)
+        super().__init__(points=points, weights=weights, bias=bias)
         self.align_corners = align_corners
 
     def masks(self, height: int, width: int) -> Tensor:
@@ -115,9 +114,7 @@ class LinearReadout(Readout):
     def __init__(
         self, kernel: Tensor, bias: Tensor, nonlinearity: Callable[[Tensor], Tensor], gain: Tensor, offset: Tensor
     ) -> None:
-        super().__init__()
-        for name, value in (("kernel", kernel), ("bias", bias), ("gain", gain), ("offset", offset)):
-            self.register_buffer(name, value)
+        super().__init__(kernel=kernel, bias=bias, gain=gain, offset=offset)
         self.nonlinearity = nonlinearity
 
     def of(self, neurons: Sequence[int]) -> Readout:  # noqa: D102  # see Readout
@@ -146,11 +143,7 @@ class ContrastReadout(Readout):
     nonlinearity: Tensor
 
     def __init__(self, temporal: Tensor, spatial: Tensor, contrast: Tensor, nonlinearity: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("temporal", temporal)
-        self.register_buffer("spatial", spatial)
-        self.register_buffer("contrast", contrast)
-        self.register_buffer("nonlinearity", nonlinearity)
+        super().__init__(temporal=temporal, spatial=spatial, contrast=contrast, nonlinearity=nonlinearity)
         self.lag = temporal.shape[1] - 1
 
     def of(self, neurons: Sequence[int]) -> Readout:  # noqa: D102  # see Readout

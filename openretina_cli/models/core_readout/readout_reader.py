@@ -136,14 +136,16 @@ def read_factorised(settings: Settings, weights: Weights, session: Session, seen
     return MaskReadout(masks.view(seen.height, seen.width, neurons), features, bias)
 
 
-def _shared(settings: Settings, weights: Weights, name: str, index: str, session: Session, axis: int) -> Tensor | None:
-    """Which of the shared positions or features each neuron uses; None where each has its own."""
+def _shared(
+    settings: Settings, weights: Weights, name: str, index: str, session: Session, axis: int
+) -> tuple[Tensor, int]:
+    """Which of the positions or features each neuron uses, and how many of them there are."""
     if settings.value(name, None) is None:
-        return None
+        return torch.arange(session.neurons), session.neurons
     own = {"shared_grid": "_mu", "shared_features": "_features"}[name]
     shape = weights.shape(f"{session.prefix}.{own}")
     count = shape[axis] if len(shape) == 4 else 0
-    return weights.index(f"{session.prefix}.{index}", session.neurons, count)
+    return weights.index(f"{session.prefix}.{index}", session.neurons, count), count
 
 
 def read_points(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:
@@ -157,24 +159,14 @@ def read_points(settings: Settings, weights: Weights, session: Session, seen: Fe
         raise settings.refuse("grid_mean_predictor", "null, as positions predicted from others are not known here")
     session.refuse_centred("this model's neurons look at one point each")
     neurons, prefix = session.neurons, session.prefix
-    whose = _shared(settings, weights, "shared_grid", "grid_sharing_index", session, 1)
-    which = _shared(settings, weights, "shared_features", "feature_sharing_index", session, 3)
-    points = weights.take(f"{prefix}._mu", 1, *_count(weights, f"{prefix}._mu", whose, neurons, 1), 1, 2)[0, :, 0]
-    channels = (seen.channels, 1)
-    features = weights.take(
-        f"{prefix}._features", 1, *channels, *_count(weights, f"{prefix}._features", which, neurons, 3)
-    )[0, :, 0]
-    if whose is not None:
-        points = points[whose]
-    if which is not None:
-        features = features[:, which] * weights.take(f"{prefix}.scales", 1, 1, 1, neurons).flatten()
+    whose, places = _shared(settings, weights, "shared_grid", "grid_sharing_index", session, 1)
+    which, kinds = _shared(settings, weights, "shared_features", "feature_sharing_index", session, 3)
+    points = weights.take(f"{prefix}._mu", 1, places, 1, 2)[0, :, 0][whose]
+    features = weights.take(f"{prefix}._features", 1, seen.channels, 1, kinds)[0, :, 0][:, which]
+    if settings.value("shared_features", None) is not None:
+        features = features * weights.take(f"{prefix}.scales", 1, 1, 1, neurons).flatten()
     bias = _bias(weights, f"{prefix}.bias", neurons)
     return PointReadout(points.clamp(-1, 1), features, bias, settings.flag("align_corners", True))
-
-
-def _count(weights: Weights, name: str, index: Tensor | None, neurons: int, axis: int) -> tuple[int]:
-    """How many positions or features there are."""
-    return (neurons,) if index is None else (weights.shape(name)[axis],)
 
 
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
