@@ -21,7 +21,7 @@ from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
-from openretina_cli.simulation.retina import LAG
+from openretina_cli.simulation.retina import LAG, SimulatedRetina
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.validation.bench import (
     Candidate,
@@ -36,9 +36,8 @@ from openretina_cli.validation.control import best_natural, fit, natural_clips, 
 from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
 from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write_validation
-from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
+from openretina_cli.validation.run_folders import check_twin, of_simulation, read_candidate, read_results
 from openretina_cli.validation.stacks import measure, moved_onto
-from openretina_cli.validation.truth import Truth, check_twin
 from openretina_cli.verbs.optimize import run as optimize
 from openretina_cli.verbs.validate import run as validate
 
@@ -53,19 +52,19 @@ def settings(*overrides: str) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
-    return Truth()
+def truth() -> SimulatedRetina:
+    return SimulatedRetina()
 
 
 @pytest.fixture(scope="module")
-def plans(truth: Truth) -> list[Plan]:
+def plans(truth: SimulatedRetina) -> list[Plan]:
     """The truth as the model, which is a perfect twin of itself."""
     chosen = settings(f"session={DORSAL}", f"neuron={list(NEURONS)}".replace(" ", ""), "keep=best")
     return plan_cells(chosen, truth, [], CPU, chosen=True)
 
 
 @pytest.fixture(scope="module")
-def perfect(plans: list[Plan], truth: Truth) -> list[Validation]:
+def perfect(plans: list[Plan], truth: SimulatedRetina) -> list[Validation]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 12))
         return validate_stimuli(optimize_cells(plans, lambda *_: None), truth)
@@ -104,7 +103,7 @@ def found() -> list[Candidate]:
 
 @pytest.mark.parametrize("group", GROUP_NAMES, ids=GROUP_NAMES.get)
 def test_stimuli_have_the_colours_and_the_polarity_of_their_type(
-    found: list[Candidate], truth: Truth, group: int
+    found: list[Candidate], truth: SimulatedRetina, group: int
 ) -> None:
     for candidate in found:
         plan = candidate.plan
@@ -131,7 +130,7 @@ def test_a_cell_that_contrast_suppresses_has_no_gain_but_a_response(perfect: lis
     assert 0 < row.true <= 1.05 * row.grey
 
 
-def test_grey_has_gain_zero(plans: list[Plan], truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grey_has_gain_zero(plans: list[Plan], truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 2))
     grey = torch.zeros_like(plans[1].problem.stimulus)
     (row,) = validate_stimuli([Candidate(plans[1], grey, predicted=0.0)], truth)
@@ -141,7 +140,9 @@ def test_grey_has_gain_zero(plans: list[Plan], truth: Truth, monkeypatch: pytest
     assert not row.above_natural
 
 
-def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(
+    truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 2))
     chosen = settings(f"session={DORSAL}", "neuron=104", "objective=mdi", "keep=best")
     (row,) = validate_stimuli(optimize_cells(plan_cells(chosen, truth, [], CPU, chosen=True), lambda *_: None), truth)
@@ -151,8 +152,8 @@ def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(truth: Truth, m
 
 
 @pytest.mark.parametrize("session", [DORSAL, VENTRAL])
-def test_a_part_of_the_truth_answers_as_the_whole(truth: Truth, session: str) -> None:
-    stimuli, cells = movies(2, 9, 50), truth.simulation.session(session).cells
+def test_a_part_of_the_truth_answers_as_the_whole(truth: SimulatedRetina, session: str) -> None:
+    stimuli, cells = movies(2, 9, 50), truth.session(session).cells
     for cell_type in CELL_TYPES:
         neurons = [index for index, cell in enumerate(cells) if cell.type is cell_type]
         part = truth.fast_form(session, neurons, 50, (3, 8))(stimuli)
@@ -160,7 +161,7 @@ def test_a_part_of_the_truth_answers_as_the_whole(truth: Truth, session: str) ->
         torch.testing.assert_close(part, truth(stimuli, session)[:, 3:8, neurons], rtol=1e-4, atol=1e-5)
 
 
-def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], truth: Truth) -> None:
+def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], truth: SimulatedRetina) -> None:
     plan, clips = plans[1], natural_clips(50, 3)
     cells = truth.cells(plan.session, plan.neurons)
     fitted = fit(clips, cells, slice(10, 50), 5.0, plan.problem)
@@ -173,7 +174,7 @@ def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], t
     assert size == radius(cells[0])
 
 
-def test_the_best_natural_clip_is_the_best_of_them_all(plans: list[Plan], truth: Truth) -> None:
+def test_the_best_natural_clip_is_the_best_of_them_all(plans: list[Plan], truth: SimulatedRetina) -> None:
     (problem,), clips = moved_onto(plans[1:2], truth), natural_clips(50, 4)
     cells, seen = truth.cells(DORSAL, NEURONS[1:2]), slice(10, 10 + 10 + LAG)
     alone = measure([problem] * 4, list(fit(clips, cells, seen, 5.0, problem)))
@@ -238,7 +239,7 @@ def test_a_finished_run_is_read_back_and_judged(
     ],
 )
 def test_a_run_of_another_search_space_is_planned_as_it_was_made(
-    words: list[str], refused: str, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], refused: str, truth: SimulatedRetina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("movie.npy", movies(1, seed=3, frames=50).numpy())
@@ -315,7 +316,7 @@ def test_held_out_members_are_scored_alone() -> None:
     assert len(held_out_csv(rows).splitlines()) == 3
 
 
-def test_only_twins_of_the_simulation_have_a_truth(truth: Truth, ensemble: Retina) -> None:
+def test_only_twins_of_the_simulation_have_a_truth(truth: SimulatedRetina, ensemble: Retina) -> None:
     check_twin(truth.facts, truth)
     with pytest.raises(SettingError, match="--held-out"):
         check_twin(ensemble.facts, truth)

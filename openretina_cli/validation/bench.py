@@ -13,10 +13,9 @@ from openretina_cli.loop.loop import Problem
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
-from openretina_cli.simulation.retina import LAG
+from openretina_cli.simulation.retina import LAG, SimulatedRetina
 from openretina_cli.validation.control import best_natural, natural_clips, window_to_cell
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent, solve_all
-from openretina_cli.validation.truth import Truth
 
 LEAST_ROOM = 0.05
 """A gain divides by what the best stimulus adds to grey; below 5 % of grey's response that is no measure of anything.
@@ -140,7 +139,9 @@ def optima(problems: Sequence[Problem], stimuli: Sequence[Tensor], report: Repor
     return objectives, [outcome.stimulus for outcome in own]
 
 
-def _natural(candidates: Sequence[Candidate], problems: Sequence[Problem], truth: Truth, report: Report) -> list[float]:
+def _natural(
+    candidates: Sequence[Candidate], problems: Sequence[Problem], truth: SimulatedRetina, report: Report
+) -> list[float]:
     lengths = {candidate.stimulus.shape[1] for candidate in candidates}
     clips = {frames: natural_clips(frames).to(candidates[0].stimulus.device) for frames in lengths}
     best = []
@@ -153,7 +154,7 @@ def _natural(candidates: Sequence[Candidate], problems: Sequence[Problem], truth
 
 
 def judge(
-    candidate: Candidate, truth: Truth, true: float, grey: float, optimum: float, natural: float, own: Tensor
+    candidate: Candidate, truth: SimulatedRetina, true: float, grey: float, optimum: float, natural: float, own: Tensor
 ) -> Validation:
     """Put what was measured of one stimulus together; `own` is the stimulus that the truth led to."""
     plan = candidate.plan
@@ -186,7 +187,9 @@ def judge(
     )
 
 
-def validate_stimuli(candidates: Sequence[Candidate], truth: Truth, report: Report = silent) -> list[Validation]:
+def validate_stimuli(
+    candidates: Sequence[Candidate], truth: SimulatedRetina, report: Report = silent
+) -> list[Validation]:
     """Judge stimuli by the simulated retina.
 
     Args:

@@ -17,9 +17,11 @@ import torch
 from openretina_cli.config.settings import Settings, settings_of_values
 from openretina_cli.config.target import TARGET, packaged_targets
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.member_files import member_files
 from openretina_cli.run.problem import Plan, plan_run
 from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
@@ -28,7 +30,6 @@ from openretina_cli.store.reader import read_result
 from openretina_cli.store.result import Result
 from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
-from openretina_cli.validation.truth import Truth
 
 LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
 """Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
@@ -142,7 +143,7 @@ def read_settings_of(result: Result) -> Settings:
     return settings
 
 
-def _planned(settings: Settings, truth: Truth, device: torch.device, folder: Path) -> Plan:
+def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, folder: Path) -> Plan:
     """The problem of a run, planned on the truth.
 
     Raises:
@@ -171,7 +172,7 @@ def _check_shape(stimulus: torch.Tensor, plan: Plan, what: object) -> None:
         raise SettingError(f"{what} holds NaN or infinity", expected="finite values")
 
 
-def read_candidate(result: Result, truth: Callable[[], Truth], device: torch.device) -> Candidate:
+def read_candidate(result: Result, truth: Callable[[], SimulatedRetina], device: torch.device) -> Candidate:
     """A run's stimulus and its problem, planned on the truth, which has the twin's sessions and cells.
 
     Args:
@@ -201,4 +202,18 @@ def check_places(settings: Settings, what: str = "the twin") -> None:
     if settings.model.arguments.get("center_readouts", False):
         raise SettingError(
             f"{what} has its readouts centred, and the simulated retina has not", repair="model.center_readouts=false"
+        )
+
+
+def check_twin(facts: ModelFacts, truth: SimulatedRetina) -> None:
+    """Refuse a model that is no twin of the simulated retina.
+
+    Raises:
+        SettingError: its sessions or its cells' types are not those of the simulation.
+    """
+    same = dict(facts.sessions) == dict(truth.facts.sessions) and dict(facts.groups) == dict(truth.facts.groups)
+    if not same:
+        raise SettingError(
+            f"{facts.name} is no twin of the simulated retina, so there is no truth to compare it with",
+            repair="openretina validate --held-out, which works for every ensemble",
         )

@@ -163,16 +163,16 @@ def _validate_cells(overrides: Sequence[str], console: SafeConsole) -> None:
 
     settings = compose_settings(overrides)
     folder = _output(Path(settings.out), settings.overwrite)
+    from openretina_cli.simulation.retina import SimulatedRetina
     from openretina_cli.validation.bench import validate_stimuli
     from openretina_cli.validation.cells import about_one_cell, optimize_cells, plan_cells
     from openretina_cli.validation.report import write_validation
-    from openretina_cli.validation.run_folders import check_places
-    from openretina_cli.validation.truth import Truth, check_twin
+    from openretina_cli.validation.run_folders import check_places, check_twin
 
     about_one_cell(settings)
     check_places(settings)
     retina, device = _build(settings, console)
-    truth = Truth().to(device)
+    truth = SimulatedRetina().to(device)
     check_twin(retina.facts, truth)
     plans = plan_cells(settings, retina, list(truth.facts.sessions), device, _names_neurons(overrides))
     with Stages(console) as report:
@@ -188,16 +188,19 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
     folder = _output(Path(expand_home(places["out"])), places.get("overwrite") == "true") if "out" in places else None
     import torch
 
+    from openretina_cli.simulation.retina import SimulatedRetina
     from openretina_cli.validation.bench import validate_stimuli
     from openretina_cli.validation.report import write_validation
     from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
-    from openretina_cli.validation.truth import Truth
 
     results, errors = read_results([Path(name) for name in folders])
     runs = of_simulation(results) if results else []
     if len(runs) < len(results):
         console.print(f"{len(results) - len(runs)} runs of other models are left out", style="dim")
-    truth, candidates = cache(Truth), []  # calibrating the simulation takes 3 s, which runs that are refused need not
+    truth = cache(
+        SimulatedRetina
+    )  # calibrating the simulation takes 3 s, which runs that are refused need not wait for
+    candidates = []
     for run in runs:
         try:
             candidates.append(read_candidate(run, truth, torch.device("cpu")))
