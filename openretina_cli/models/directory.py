@@ -184,6 +184,7 @@ def load_ensemble(
         height=height,
         width=width,
         lag=lags.pop(),
+        members=len(twins),
         groups=recording.groups,
         group_names=recording.group_names,
         source=stated.source or str(directory),

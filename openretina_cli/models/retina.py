@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -109,6 +110,10 @@ class Ensemble(Retina):
         session = the_session(self.facts.sessions, data_key)
         responses: list[Tensor] = [member(stimulus, session) for member in self.members]
         return responses[0] if len(responses) == 1 else torch.stack(responses).mean(0)
+
+    def of(self, members: Sequence[nn.Module]) -> Ensemble:
+        """The ensemble of some of the members."""
+        return type(self)(members, replace(self.facts, members=len(members)))
 
     def fold(self) -> Folded:
         """Work out what fast forms share.
