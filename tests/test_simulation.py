@@ -26,8 +26,8 @@ from openretina_cli.simulation.recording import (
 )
 from openretina_cli.simulation.retina import LAG, SESSIONS, SimulatedRetina
 from openretina_cli.simulation.training import Schedule, new_twin, train_member
-from openretina_cli.validation.bench import gain
 from openretina_cli.validation.control import scale_to_norm, window_to_cell
+from openretina_cli.validation.verdict import gain
 
 ON_TYPES, OFF_TYPES = (16, 18, 22, 27, 30, 47), (4, 7, 8)
 ACHROMATIC = (4, 7, 8, 10, 16, 18, 22, 27, 30)

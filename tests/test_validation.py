@@ -25,19 +25,19 @@ from openretina_cli.simulation.retina import LAG, SimulatedRetina
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.validation.bench import (
     Candidate,
-    Validation,
     centre_traces,
     largest,
     seen_frames,
     validate_stimuli,
 )
 from openretina_cli.validation.cells import optimize_cells, plan_cells
-from openretina_cli.validation.control import best_natural, fit, natural_clips, place, radius
+from openretina_cli.validation.control import fit, natural_clips, natural_scores, place, radius
 from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
-from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write_validation
+from openretina_cli.validation.report import TABLE, held_out_csv, write_validation
 from openretina_cli.validation.run_folders import check_twin, of_simulation, read_candidate, read_results
 from openretina_cli.validation.stacks import measure, moved_onto
+from openretina_cli.validation.verdict import Validation, by_type
 from openretina_cli.verbs.optimize import run as optimize
 from openretina_cli.verbs.validate import run as validate
 
@@ -81,6 +81,7 @@ def test_a_perfect_twin_has_gain_and_cosine_one(perfect: list[Validation]) -> No
         assert row.predicted == pytest.approx(row.true, rel=1e-4)
         assert row.above_natural
         assert row.natural_gain < row.gain
+        assert row.percentile == 100
 
 
 ACHROMATIC = [group for group in GROUP_NAMES if group not in (28, 31, 47)]
@@ -140,6 +141,20 @@ def test_grey_has_gain_zero(plans: list[Plan], truth: SimulatedRetina, monkeypat
     assert not row.above_natural
 
 
+def test_the_percentile_counts_the_clips_that_a_stimulus_beats(
+    plans: list[Plan], truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 8))
+    plan = plans[1]
+    (problem,), cells, seen = moved_onto([plan], truth), truth.cells(DORSAL, NEURONS[1:2]), seen_frames(plan)
+    fitted = fit(natural_clips(plan.problem.stimulus.shape[1], 8), cells, seen, 5.0, problem)
+    scores = measure([problem] * 8, list(fitted))
+    third = fitted[sorted(range(8), key=scores.__getitem__)[2]]
+    (row,) = validate_stimuli([Candidate(plan, 1.0001 * third, predicted=0.0)], truth)
+    # the third weakest of 8 clips, with rounding: 2 are below, or the clip itself as well
+    assert row.percentile in (25.0, 37.5)
+
+
 def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(
     truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,11 +189,11 @@ def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], t
     assert size == radius(cells[0])
 
 
-def test_the_best_natural_clip_is_the_best_of_them_all(plans: list[Plan], truth: SimulatedRetina) -> None:
+def test_the_natural_clips_are_scored_as_stimuli_are(plans: list[Plan], truth: SimulatedRetina) -> None:
     (problem,), clips = moved_onto(plans[1:2], truth), natural_clips(50, 4)
     cells, seen = truth.cells(DORSAL, NEURONS[1:2]), slice(10, 10 + 10 + LAG)
     alone = measure([problem] * 4, list(fit(clips, cells, seen, 5.0, problem)))
-    assert best_natural(clips, cells, seen, 5.0, problem) == pytest.approx(max(alone), rel=1e-5)
+    assert natural_scores(clips, cells, seen, 5.0, problem).tolist() == pytest.approx(alone, rel=1e-5)
 
 
 def test_table_and_figure_hold_every_cell(perfect: list[Validation], tmp_path: Path) -> None:
@@ -187,7 +202,7 @@ def test_table_and_figure_hold_every_cell(perfect: list[Validation], tmp_path: P
     assert [path.name for path in written] == ["validation.csv", "validation.png"]
     assert all(path.stat().st_size for path in written)
     assert len(written[0].read_text().splitlines()) == 1 + len(rows)
-    gains, cosines = draw_validation(rows).axes
+    gains, cosines = draw_validation(by_type(rows)).axes
     for axes, dots in ((gains, 2 * len(rows)), (cosines, len(rows))):
         # the lines at 0 and 1 have no marker
         assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in ("o", "D")) == dots

@@ -29,13 +29,6 @@ NAMED = 3
 PLAIN = "a state dict, as torch.save(module.state_dict(), path) or safetensors writes it"
 
 
-def _first(value: Any, *_: Any) -> Any:
-    return value
-
-
-TABLE = {**PLAIN_GLOBALS, ("torch._utils", "_rebuild_parameter_with_state"): _first}
-
-
 def _is_state_dict(value: object) -> bool:
     return isinstance(value, dict) and any(isinstance(item, Tensor) for item in value.values())
 
@@ -76,7 +69,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if is_safetensors(content):
             return read_tensors(content), []
         del content
-        found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=InertClass), path)
+        loaded = read_torch_file(path, MAX_STATE_DICT_BYTES, table=PLAIN_GLOBALS, unknown=InertClass)
+        found, keys = _unnested(loaded, path)
         return only_tensors(found, path, PLAIN), keys
 
 

@@ -90,8 +90,8 @@ def fit(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem:
 
 
 @torch.no_grad()
-def best_natural(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem: Problem) -> float:
-    """The objective of the best clip; the arguments are those of `fit`, the problem is one of the truth.
+def natural_scores(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem: Problem) -> Tensor:
+    """The objectives `(clip,)` of the clips; the arguments are those of `fit`, the problem is one of the truth.
 
     Every clip is played to every cell in its own window: there is no ranking beforehand that could miss the best.
     """
@@ -100,4 +100,4 @@ def best_natural(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float,
         fitted = fit(part, cells, seen, norm, problem)
         together = objective.scores_responses
         scores += [objective.forward(rows).reshape(-1) for rows in ([fitted] if together else torch.split(fitted, 1))]
-    return float(torch.cat(scores).max())
+    return torch.cat(scores)

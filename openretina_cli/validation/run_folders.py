@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,21 @@ def _check_plain(settings: Mapping[str, Any], folder: Path) -> None:
             raise SettingError(f"{folder} has a setting that is not resolved: {name}={value!r:.80}")
 
 
+@contextmanager
+def _settings_of(folder: Path) -> Iterator[None]:
+    """Name the folder in whatever its settings raise: OmegaConf and constructors raise many kinds for unfit values.
+
+    Raises:
+        SettingError: the settings cannot be used.
+    """
+    try:
+        yield
+    except OpenRetinaError as error:
+        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
+    except Exception as error:
+        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
+
+
 def read_settings_of(result: Result) -> Settings:
     """The settings that a result states.
 
@@ -120,13 +136,9 @@ def read_settings_of(result: Result) -> Settings:
     if "settings" in result.flaws:
         raise SettingError(f"{result.path} has no settings", expected="a run of this version")
     _check_plain(result.settings, folder)
-    try:
-        # where the run went is none of its problem, and may have been made of the time or of Hydra's own settings
+    with _settings_of(folder):
+        # the run's place and outputs do not matter here, and may hold the time or Hydra's own settings
         settings = settings_of_values({**result.settings, "out": "out", "output": {}})
-    except SettingError as error:
-        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
-    except Exception as error:  # OmegaConf raises many kinds for values that are no settings
-        raise SettingError(f"{folder} has settings that cannot be read: {type(error).__name__}") from error
     rules = (*settings.constraint.values(), *settings.gradient.values())
     for option in (settings.stopper, settings.stimulus, *rules):
         for name, limit in LIMITS.items():
@@ -151,12 +163,8 @@ def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, f
     """
     start = settings.stimulus.arguments.get("file")
     stimulus = settings.stimulus if start is None else settings.stimulus.with_arguments(file=None)
-    try:
+    with _settings_of(folder):
         plan = plan_run(replace(settings, stimulus=stimulus), truth, device)
-    except OpenRetinaError as error:
-        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
-    except Exception as error:  # whatever a stranger's values make a constructor raise
-        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
     if start is None:
         return plan
     found = torch.from_numpy(read_stimulus_file(Path(start).expanduser())).to(device)

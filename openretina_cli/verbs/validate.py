@@ -24,9 +24,8 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
 
     from openretina_cli.config.settings import Settings
     from openretina_cli.models.retina import Retina
-    from openretina_cli.validation.bench import Validation
     from openretina_cli.validation.held_out import Rescored
-    from openretina_cli.validation.report import TypeSummary
+    from openretina_cli.validation.verdict import TypeSummary, Validation
 
 HELD_OUT = "--held-out"
 MOST_REASONS = 20
@@ -56,6 +55,7 @@ stimulus, and validation.png; from folders, only where out= says so.
   gain      (response - grey) / (best response known - grey)
   natural   gain of the best of 500 natural clips, windowed to the cell, of the
             same norm and range
+  pct       percentile among these clips: percent of them that the stimulus beats
   cosine    with the stimulus that the truth itself leads to
 
 --held-out works for every ensemble: it optimises on all members but one and
@@ -87,15 +87,16 @@ def _summary_cells(summary: TypeSummary) -> list[str]:
         _number(summary.worst_gain),
         _number(summary.mean(lambda row: row.natural_gain)),
         f"{summary.above_natural}/{len(summary.rows)}",
+        f"{summary.mean(lambda row: row.percentile):.1f}",
         _number(summary.mean(lambda row: row.cosine)),
         _number(summary.times_grey),
     ]
 
 
 def _print_validation(rows: Sequence[Validation], console: SafeConsole) -> None:
-    from openretina_cli.validation.report import TypeSummary, by_type
+    from openretina_cli.validation.verdict import TypeSummary, by_type
 
-    numbers = ("cells", "gain", "worst", "natural", "above", "cosine", "x grey")
+    numbers = ("cells", "gain", "worst", "natural", "above", "pct", "cosine", "x grey")
     table = columns_table(("type", *numbers), numbers)
     several = len({row.objective for row in rows}) > 1
     summaries = by_type(rows)
@@ -107,7 +108,8 @@ def _print_validation(rows: Sequence[Validation], console: SafeConsole) -> None:
         whole = TypeSummary("all", kind, tuple(row for row in rows if row.objective == kind))
         table.add_row(f"all ({kind})" if several else "all", *_summary_cells(whole), style="bold")
     console.print(table)
-    console.print("above: beats the best natural clip; x grey: response / response to grey", style="dim")
+    console.print("above: beats the best natural clip; pct: percentile among the natural clips", style="dim")
+    console.print("x grey: response / response to grey", style="dim")
 
 
 def _print_held_out(rows: Sequence[Rescored], console: SafeConsole) -> None:
