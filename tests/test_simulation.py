@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from openretina_cli.models.directory import load_ensemble
-from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.models.ensemble import load_ensemble
+from openretina_cli.simulation.build import SHIPPED, data_info, write_member
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.checkpoint import data_info, write_member
 from openretina_cli.simulation.ganglion import Cell
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies, stimulus_range
 from openretina_cli.simulation.recording import (

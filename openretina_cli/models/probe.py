@@ -1,4 +1,4 @@
-"""Tries a model once, at the door, before anything is built on it."""
+"""Runs a model once, forward and backward, before anything is built on it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Probe:
             raise ModelError(
                 f"neuron{'s' if len(broken) > 1 else ''} {named} of session {session} answer"
                 f"{'' if len(broken) > 1 else 's'} a random stimulus with NaN or infinity",
-                expected="finite responses of all neurons that are asked for",
+                expected="finite responses of all neurons of the run",
             )
 
 
@@ -136,7 +136,7 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> Pr
 
     Args:
         retina: the model, on `device`.
-        session: the session to ask for.
+        session: the session.
         frames: stimulus frames.
         device: where the model is.
 

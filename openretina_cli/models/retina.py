@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def the_session(sessions: Iterable[str], data_key: str | None) -> str:
-    """The session meant by `data_key`; None means the only one.
+    """The session that `data_key` names; None names the only one.
 
     Raises:
         ModelError: there is no such session, or several and none was named.

@@ -1,4 +1,4 @@
-"""Fills a user's module with weights from a file, out of whatever the training left around them."""
+"""Loads weights from a file into a user's module; finds the state dict among what a training saves beside it."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def natural_clip(rng: np.random.Generator, frames: int) -> Array:
     path = gaze(rng, frames)
     mixed = [math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * scene for scene in own]
     field = np.stack([view(scene, path) for scene in mixed])
-    # a log-normal variable of this log-deviation has the ratio of standard deviation to mean that is wanted
+    # a log-normal variable of this log-deviation has the ratio STD_8BIT / MEAN_8BIT of standard deviation to mean
     deviation = np.sqrt(np.log1p((STD_8BIT / MEAN_8BIT) ** 2)).reshape(2, 1, 1, 1) * rng.uniform(0.7, 1.1)
     return zscore(MEAN_8BIT.reshape(2, 1, 1, 1) * np.exp(deviation * field - deviation**2 / 2))
 

@@ -189,7 +189,7 @@ def train_member(
         held_out: movies and responses for the reported correlation.
         schedule: how long and how hard.
         folder: where `training_{seed}.pt` is kept, rewritten after each epoch.
-        report: told of every epoch.
+        report: called after every epoch.
 
     Returns:
         The trained twin, in eval mode.

@@ -135,7 +135,7 @@ def validate_stimuli(
     Args:
         candidates: the stimuli, on the device of the truth.
         truth: the simulated retina.
-        report: told how it goes on.
+        report: called with the progress.
 
     Returns:
         A verdict per stimulus, in their order.

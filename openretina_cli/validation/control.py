@@ -60,7 +60,7 @@ def place(cells: Sequence[Cell]) -> tuple[float, float, float]:
     """
     rows, columns = ([getattr(cell, name) for cell in cells] for name in ("row", "column"))
     row, column = sum(rows) / len(cells), sum(columns) / len(cells)
-    # where several cells are asked, the window reaches over all of them
+    # the window of several cells covers all of them
     spread = max(math.hypot(cell.row - row, cell.column - column) for cell in cells)
     return row, column, spread + max(map(radius, cells))
 

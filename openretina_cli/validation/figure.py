@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOUND, NATURAL = "#202020", "#e69f00"
-"""Colours of optimised stimuli and of natural clips; they are told apart without colour vision too."""
+"""Colours of optimised stimuli and of natural clips; readers without colour vision can tell them apart."""
 
 JITTER = 0.16
 """By how much of a row the dots of a type are spread, so that equal values do not hide each other."""

@@ -14,7 +14,7 @@ from openretina_cli.validation.stacks import Report, measure, moved_onto, silent
 
 @dataclass(frozen=True)
 class Rescored:
-    """What became of one neuron's stimuli on the members that had no part in them.
+    """Objectives of one neuron's stimuli on the members that were held out.
 
     Attributes:
         session: the session.
@@ -63,7 +63,7 @@ def rescore_held_out(
     Args:
         retina: the ensemble.
         plan: makes the plans, one neuron each, on a part of the ensemble.
-        report: told how it goes on.
+        report: called with the progress.
 
     Returns:
         A row per neuron, in the order of the plans.

@@ -62,7 +62,7 @@ def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetina
 
 
 def of_simulation(results: Sequence[Result]) -> list[Result]:
-    """Those of the runs that were made with the bundled twin, whole (known by its digest) or in part (by its place).
+    """Selects the runs that were made with the bundled twin, whole (known by its digest) or in part (by its place).
 
     Raises:
         SettingError: none was.
