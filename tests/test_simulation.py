@@ -232,8 +232,8 @@ def test_members_survive_the_way_through_the_published_layout(
 ) -> None:
     twins = [new_twin(seed, small).eval() for seed in (0, 1000)]
     for seed, twin in zip((0, 1000), twins, strict=True):
-        for readout in twin.readout.values():
-            readout.project()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
+        for readout in twin.readouts.values():
+            readout.project()
         write_member(tmp_path, seed, twin, data_info(retina, small, Schedule()))
     assert len(list(tmp_path.iterdir())) == 6
     ensemble = load_ensemble(tmp_path)

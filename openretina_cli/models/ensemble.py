@@ -141,8 +141,8 @@ def load_member(files: MemberFiles, recording: Recording) -> Twin:
         first = [line.strip() for line in str(error).splitlines() if line.strip()][1:2]
         problem = f"{files.state_dict.name} does not fit {files.config.name}: {shown(' '.join(first))}"
         raise ModelError(problem) from error
-    for readout in twin.readout.values():
-        readout.project()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
+    for readout in twin.readouts.values():
+        readout.project()
     return twin
 
 
@@ -178,8 +178,8 @@ def load_ensemble(
     if len(lags) != 1:
         raise ModelError(f"the members in {directory} drop different numbers of frames: {sorted(lags)}")
     if center_readouts:
-        for readout in (readout for twin in twins for readout in twin.readout.values()):
-            readout.center()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
+        for readout in (readout for twin in twins for readout in twin.readouts.values()):
+            readout.center()
     channels, height, width = recording.field
     facts = stated.facts(
         channels,
