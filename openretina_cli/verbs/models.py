@@ -145,7 +145,7 @@ def _group_text(facts: ModelFacts, session: str) -> str:
 
 def _quality_text(facts: ModelFacts, session: str) -> str:
     known = sorted(value for value in facts.quality.get(session, ()) if value is not None)
-    return f"{known[0]:.2f} to {known[-1]:.2f}, {median(known):.2f}" if known else "unknown"
+    return f"{known[0]:.3g} to {known[-1]:.3g}, {median(known):.3g}" if known else "unknown"
 
 
 def _range_rows(facts: ModelFacts) -> list[tuple[str, str]]:
