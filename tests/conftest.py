@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from real_parts import missing
 from report_runs import finished_runs, reported_sweep
 
-from openretina_cli.models.directory import load_ensemble
+from openretina_cli.models.ensemble import load_ensemble
 from openretina_cli.models.twin import EnsembleModel
 
 DATA = Path(__file__).parent / "data"

@@ -382,10 +382,11 @@ def tried(command: list[str], folder: Path) -> list[str]:
 
 def work(scratch: Path, first: int, stop: int) -> None:
     """Try mutants in an empty folder of this worker's own; faults are printed as they come."""
-    from openretina_cli.validation import bench, truth
+    from openretina_cli.simulation import retina
+    from openretina_cli.validation import bench
 
     bench.natural_clips = partial(bench.natural_clips, count=2)  # 500 take 9 s
-    truth.Truth = cache(truth.Truth)  # takes 3 s, and is the same every time
+    retina.SimulatedRetina = cache(retina.SimulatedRetina)  # takes 3 s, and is the same every time
     tell = os.fdopen(os.dup(1), "w", buffering=1)
     os.environ["SECRET"] = SECRET
     place = scratch / "cwd"

@@ -21,7 +21,7 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.help import settings_of, title_of
 from openretina_cli.config.settings import LISTS, Settings
 from openretina_cli.config.target import OFFERED
-from openretina_cli.models.directory import load_ensemble
+from openretina_cli.models.ensemble import load_ensemble
 from openretina_cli.reducer import MeanReducer
 from openretina_cli.store.package import config_directory
 from openretina_cli.verbs.optimize import optimize_help

@@ -793,7 +793,7 @@ def test_a_checkpoint_that_does_not_arrive_leaves_nothing(
     remote = RemoteCheckpoint.single(local_path(published, file))
     with pytest.raises(DownloadError) as error:
         fetcher(remote)
-    assert_helpful(error, word, f"openretina models fetch {remote.asked}")
+    assert_helpful(error, word, f"openretina models fetch {remote.argument}")
     assert not [*checkpoint_directory(remote, fetcher.cache).glob("*")]
 
 

@@ -26,7 +26,7 @@ from mutants import pickled_with, shared, text, yaml_aliases
 
 from openretina_cli.errors import ModelError, UnsafeFileError
 from openretina_cli.models import plain_pickle, safe_files
-from openretina_cli.models.directory import read_recording
+from openretina_cli.models.ensemble import read_recording
 from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict
 from openretina_cli.store.digest import sha256_of
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from openretina_cli.models.directory import load_ensemble
-from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.models.ensemble import load_ensemble
+from openretina_cli.simulation.build import SHIPPED, data_info, write_member
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.checkpoint import data_info, write_member
 from openretina_cli.simulation.ganglion import Cell
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies, stimulus_range
 from openretina_cli.simulation.recording import (
@@ -26,8 +25,8 @@ from openretina_cli.simulation.recording import (
 )
 from openretina_cli.simulation.retina import LAG, SESSIONS, SimulatedRetina
 from openretina_cli.simulation.training import Schedule, new_twin, train_member
-from openretina_cli.validation.bench import gain
 from openretina_cli.validation.control import scale_to_norm, window_to_cell
+from openretina_cli.validation.verdict import gain
 
 ON_TYPES, OFF_TYPES = (16, 18, 22, 27, 30, 47), (4, 7, 8)
 ACHROMATIC = (4, 7, 8, 10, 16, 18, 22, 27, 30)
@@ -233,8 +232,8 @@ def test_members_survive_the_way_through_the_published_layout(
 ) -> None:
     twins = [new_twin(seed, small).eval() for seed in (0, 1000)]
     for seed, twin in zip((0, 1000), twins, strict=True):
-        for readout in twin.readout.values():
-            readout.project()  # type: ignore[operator]  # a GaussianReadout, which ModuleDict cannot say
+        for readout in twin.readouts.values():
+            readout.project()
         write_member(tmp_path, seed, twin, data_info(retina, small, Schedule()))
     assert len(list(tmp_path.iterdir())) == 6
     ensemble = load_ensemble(tmp_path)

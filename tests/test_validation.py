@@ -21,24 +21,23 @@ from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
-from openretina_cli.simulation.retina import LAG
+from openretina_cli.simulation.retina import LAG, SimulatedRetina
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.validation.bench import (
     Candidate,
-    Validation,
     centre_traces,
     largest,
     seen_frames,
     validate_stimuli,
 )
 from openretina_cli.validation.cells import optimize_cells, plan_cells
-from openretina_cli.validation.control import best_natural, fit, natural_clips, place, radius
+from openretina_cli.validation.control import fit, natural_clips, natural_scores, place, radius
 from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
-from openretina_cli.validation.report import TABLE, by_type, held_out_csv, write_validation
-from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
+from openretina_cli.validation.report import TABLE, held_out_csv, write_validation
+from openretina_cli.validation.run_folders import check_twin, of_simulation, read_candidate, read_results
 from openretina_cli.validation.stacks import measure, moved_onto
-from openretina_cli.validation.truth import Truth, check_twin
+from openretina_cli.validation.verdict import Validation, by_type
 from openretina_cli.verbs.optimize import run as optimize
 from openretina_cli.verbs.validate import run as validate
 
@@ -53,19 +52,19 @@ def settings(*overrides: str) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
-    return Truth()
+def truth() -> SimulatedRetina:
+    return SimulatedRetina()
 
 
 @pytest.fixture(scope="module")
-def plans(truth: Truth) -> list[Plan]:
+def plans(truth: SimulatedRetina) -> list[Plan]:
     """The truth as the model, which is a perfect twin of itself."""
     chosen = settings(f"session={DORSAL}", f"neuron={list(NEURONS)}".replace(" ", ""), "keep=best")
     return plan_cells(chosen, truth, [], CPU, chosen=True)
 
 
 @pytest.fixture(scope="module")
-def perfect(plans: list[Plan], truth: Truth) -> list[Validation]:
+def perfect(plans: list[Plan], truth: SimulatedRetina) -> list[Validation]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 12))
         return validate_stimuli(optimize_cells(plans, lambda *_: None), truth)
@@ -82,6 +81,7 @@ def test_a_perfect_twin_has_gain_and_cosine_one(perfect: list[Validation]) -> No
         assert row.predicted == pytest.approx(row.true, rel=1e-4)
         assert row.above_natural
         assert row.natural_gain < row.gain
+        assert row.percentile == 100
 
 
 ACHROMATIC = [group for group in GROUP_NAMES if group not in (28, 31, 47)]
@@ -104,7 +104,7 @@ def found() -> list[Candidate]:
 
 @pytest.mark.parametrize("group", GROUP_NAMES, ids=GROUP_NAMES.get)
 def test_stimuli_have_the_colours_and_the_polarity_of_their_type(
-    found: list[Candidate], truth: Truth, group: int
+    found: list[Candidate], truth: SimulatedRetina, group: int
 ) -> None:
     for candidate in found:
         plan = candidate.plan
@@ -131,7 +131,7 @@ def test_a_cell_that_contrast_suppresses_has_no_gain_but_a_response(perfect: lis
     assert 0 < row.true <= 1.05 * row.grey
 
 
-def test_grey_has_gain_zero(plans: list[Plan], truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grey_has_gain_zero(plans: list[Plan], truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 2))
     grey = torch.zeros_like(plans[1].problem.stimulus)
     (row,) = validate_stimuli([Candidate(plans[1], grey, predicted=0.0)], truth)
@@ -141,7 +141,23 @@ def test_grey_has_gain_zero(plans: list[Plan], truth: Truth, monkeypatch: pytest
     assert not row.above_natural
 
 
-def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_percentile_counts_the_clips_that_a_stimulus_beats(
+    plans: list[Plan], truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 8))
+    plan = plans[1]
+    (problem,), cells, seen = moved_onto([plan], truth), truth.cells(DORSAL, NEURONS[1:2]), seen_frames(plan)
+    fitted = fit(natural_clips(plan.problem.stimulus.shape[1], 8), cells, seen, 5.0, problem)
+    scores = measure([problem] * 8, list(fitted))
+    third = fitted[sorted(range(8), key=scores.__getitem__)[2]]
+    (row,) = validate_stimuli([Candidate(plan, 1.0001 * third, predicted=0.0)], truth)
+    # the third weakest of 8 clips, with rounding: 2 are below, or the clip itself as well
+    assert row.percentile in (25.0, 37.5)
+
+
+def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(
+    truth: SimulatedRetina, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("openretina_cli.validation.bench.natural_clips", lambda frames: natural_clips(frames, 2))
     chosen = settings(f"session={DORSAL}", "neuron=104", "objective=mdi", "keep=best")
     (row,) = validate_stimuli(optimize_cells(plan_cells(chosen, truth, [], CPU, chosen=True), lambda *_: None), truth)
@@ -151,8 +167,8 @@ def test_a_depressing_stimulus_is_judged_by_how_far_it_goes_down(truth: Truth, m
 
 
 @pytest.mark.parametrize("session", [DORSAL, VENTRAL])
-def test_a_part_of_the_truth_answers_as_the_whole(truth: Truth, session: str) -> None:
-    stimuli, cells = movies(2, 9, 50), truth.simulation.session(session).cells
+def test_a_part_of_the_truth_answers_as_the_whole(truth: SimulatedRetina, session: str) -> None:
+    stimuli, cells = movies(2, 9, 50), truth.session(session).cells
     for cell_type in CELL_TYPES:
         neurons = [index for index, cell in enumerate(cells) if cell.type is cell_type]
         part = truth.fast_form(session, neurons, 50, (3, 8))(stimuli)
@@ -160,7 +176,7 @@ def test_a_part_of_the_truth_answers_as_the_whole(truth: Truth, session: str) ->
         torch.testing.assert_close(part, truth(stimuli, session)[:, 3:8, neurons], rtol=1e-4, atol=1e-5)
 
 
-def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], truth: Truth) -> None:
+def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], truth: SimulatedRetina) -> None:
     plan, clips = plans[1], natural_clips(50, 3)
     cells = truth.cells(plan.session, plan.neurons)
     fitted = fit(clips, cells, slice(10, 50), 5.0, plan.problem)
@@ -173,11 +189,11 @@ def test_the_control_is_windowed_and_has_the_norm_and_range(plans: list[Plan], t
     assert size == radius(cells[0])
 
 
-def test_the_best_natural_clip_is_the_best_of_them_all(plans: list[Plan], truth: Truth) -> None:
+def test_the_natural_clips_are_scored_as_stimuli_are(plans: list[Plan], truth: SimulatedRetina) -> None:
     (problem,), clips = moved_onto(plans[1:2], truth), natural_clips(50, 4)
     cells, seen = truth.cells(DORSAL, NEURONS[1:2]), slice(10, 10 + 10 + LAG)
     alone = measure([problem] * 4, list(fit(clips, cells, seen, 5.0, problem)))
-    assert best_natural(clips, cells, seen, 5.0, problem) == pytest.approx(max(alone), rel=1e-5)
+    assert natural_scores(clips, cells, seen, 5.0, problem).tolist() == pytest.approx(alone, rel=1e-5)
 
 
 def test_table_and_figure_hold_every_cell(perfect: list[Validation], tmp_path: Path) -> None:
@@ -186,7 +202,7 @@ def test_table_and_figure_hold_every_cell(perfect: list[Validation], tmp_path: P
     assert [path.name for path in written] == ["validation.csv", "validation.png"]
     assert all(path.stat().st_size for path in written)
     assert len(written[0].read_text().splitlines()) == 1 + len(rows)
-    gains, cosines = draw_validation(rows).axes
+    gains, cosines = draw_validation(by_type(rows)).axes
     for axes, dots in ((gains, 2 * len(rows)), (cosines, len(rows))):
         # the lines at 0 and 1 have no marker
         assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in ("o", "D")) == dots
@@ -238,7 +254,7 @@ def test_a_finished_run_is_read_back_and_judged(
     ],
 )
 def test_a_run_of_another_search_space_is_planned_as_it_was_made(
-    words: list[str], refused: str, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], refused: str, truth: SimulatedRetina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("movie.npy", movies(1, seed=3, frames=50).numpy())
@@ -315,7 +331,7 @@ def test_held_out_members_are_scored_alone() -> None:
     assert len(held_out_csv(rows).splitlines()) == 3
 
 
-def test_only_twins_of_the_simulation_have_a_truth(truth: Truth, ensemble: Retina) -> None:
+def test_only_twins_of_the_simulation_have_a_truth(truth: SimulatedRetina, ensemble: Retina) -> None:
     check_twin(truth.facts, truth)
     with pytest.raises(SettingError, match="--held-out"):
         check_twin(ensemble.facts, truth)

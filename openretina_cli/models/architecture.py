@@ -164,18 +164,16 @@ def read_architecture(model_config: Mapping[str, Any]) -> Architecture:
     """
     own = {field.name: field for field in fields(Architecture)}
     known = own.keys() | FIXED.keys() | set(TRAINING_ONLY)
-    for key, value in model_config.items():
+    for key in model_config:
         if key not in known:
             near = get_close_matches(str(key)[:60], known, n=3, cutoff=0) if len(str(key)) <= 60 else []
             problem = f"model_config has the unknown key {shown(repr(key), 60)}"
             raise ModelError(
                 problem, expected="one of the published keys, such as " + ", ".join(near or sorted(known)[:3])
             )
-        if key in FIXED and value != FIXED[key]:
-            raise _unsupported(key, value, repr(FIXED[key]))
-    for key, default in DEFAULTS.items():
-        if key not in model_config and default != FIXED[key]:
-            raise _unsupported(key, default, repr(FIXED[key]))
+    for key, supported in FIXED.items():
+        if (value := model_config.get(key, DEFAULTS.get(key, supported))) != supported:
+            raise _unsupported(key, value, repr(supported))
     layers = _layers("layers", model_config.get("layers", 1), 1)
     # left out, `stack` means all layers side by side, which is the last one where there is one layer
     stated = {**{name: field.default for name, field in own.items()}, "stack": None, **model_config}

@@ -87,7 +87,7 @@ class Signature:
 
 
 def _layouts(value: Any) -> tuple[str, ...]:
-    """The shapes in which a module may want a fixed value, the most usual first."""
+    """The shapes in which a module may take a fixed value, the most usual first."""
     if isinstance(value, (list, tuple)):
         return ("batch", "batch value time", "batch time value")
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -16,7 +16,7 @@ Ask = Callable[[int], "Shape | None"]
 AXES = ("batch", "time", "neuron")
 STATE_AXES = "model.response_axes=[batch,time,neuron]"
 OTHER_LENGTHS = 16
-"""Further stimulus lengths that a strided module is asked with; they tell strides up to half as large."""
+"""Further stimulus lengths that a strided module is called with; strides up to half this number are told apart."""
 SHAPES_NAMED = 3
 """Shapes that an error names at most."""
 
@@ -71,7 +71,7 @@ class AxisReader:
         stride: stated stride; None reads it from the shapes.
 
     Raises:
-        ModelError: the module answers with a shape that is none of a response.
+        ModelError: the module answers with a shape that no response has.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class RemoteCheckpoint:
         name: what it is called on the command line.
         url: the folder that its files lie in, http or https; passwords belong into ~/.netrc.
         files: their names.
-        asked: what fetches it on the command line; "" means the name.
+        argument: what `openretina models fetch` takes for it; "" means the name.
 
     Raises:
         SettingError: a name could lead out of the cache folder, or the URL is no web address, or holds a secret.
@@ -56,7 +56,7 @@ class RemoteCheckpoint:
     name: str
     url: str
     files: tuple[str, ...]
-    asked: str = ""
+    argument: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.files):
@@ -82,7 +82,7 @@ class RemoteCheckpoint:
         """
         check_web_address(url, "model.path")
         folder, _, file = url.rpartition("/")
-        return cls(name or Path(file).stem, folder, (file,), asked=name or url)
+        return cls(name or Path(file).stem, folder, (file,), argument=name or url)
 
     def url_of(self, file: str) -> str:
         """Address of one of the files."""
@@ -90,7 +90,7 @@ class RemoteCheckpoint:
 
 
 class Report(Protocol):
-    """Hears how a download goes on: file, bytes so far, bytes in all if known, index of the file, number of files."""
+    """Takes progress: file, bytes so far, bytes in all if known, index of the file, number of files."""
 
     def __call__(self, file: str, done: int, total: int | None, index: int, count: int, /) -> None: ...  # noqa: D102
 
@@ -141,8 +141,8 @@ def fetch(
     """Downloads the files that are missing, verifies all of them, and returns their folder.
 
     Beside each file lies its SHA-256, written before the file appears, in the format of `sha256sum --check`. Every
-    later copy must match it, whoever brought it, also when no request is made: reading a few MiB takes less time
-    than importing torch, and finds a folder that was copied in part or edited. Several processes may fetch at once;
+    later copy must match it, also when no request is made: reading a few MiB takes less time than importing torch,
+    and finds a folder that was copied in part or edited. Several processes may fetch at once;
     files and records are moved into place whole, so the worst case is that a file is downloaded twice.
 
     Args:
@@ -155,8 +155,8 @@ def fetch(
         sleep: waits between two attempts.
 
     Raises:
-        DownloadError: a file cannot be had, is not of the kind that its name promises, or differs from the first one
-            downloaded.
+        DownloadError: a file cannot be downloaded, is not of the kind that its name promises, or differs from the first
+            one downloaded.
     """
     folder = checkpoint_directory(remote, cache)
     until = time.monotonic() + (download_seconds() if deadline is None else deadline)
@@ -182,7 +182,7 @@ def _notify(report: Report | None, file: str, index: int, count: int, done: int,
 
 
 def _check_cached(folder: Path, file: str) -> None:
-    """Checks the kind of a file in the cache, which an earlier version may have filled with anything.
+    """Checks the kind of a file in the cache, which an earlier version may have filled unchecked.
 
     Raises:
         DownloadError: the file is of another kind.
@@ -233,7 +233,7 @@ def _download(
                 break
     raise DownloadError(
         f"cannot download {transfer.url}: {problem}",
-        repair=f"`openretina models fetch {remote.asked or remote.name}` elsewhere, then copy its folder to"
+        repair=f"`openretina models fetch {remote.argument or remote.name}` elsewhere, then copy its folder to"
         f" {path.parent} or set {CACHE_VARIABLE} to its cache",
     )
 
@@ -301,7 +301,7 @@ class _Transfer:
 
         def notify(done: int, total: int | None) -> None:
             if given_up.is_set():
-                raise _AttemptError("nobody waits for the file any more")
+                raise _AttemptError("the download was given up")
             self.notify(done, total)
 
         def work() -> None:

@@ -29,7 +29,7 @@ def trial_stimuli(retina: ModuleRetina, frames: int, device: torch.device) -> tu
 
 
 class Examination:
-    """Asks a module about one session.
+    """Calls a module on two stimuli for one session, and compares its responses.
 
     Args:
         retina: the module; what it needs to be a function is switched on in it.

@@ -78,17 +78,17 @@ class ModelFacts:
         if self.min_quality is None:
             return range(self.sessions[session])
         known = [(neuron, value) for neuron, value in enumerate(self.quality.get(session, ())) if value is not None]
-        asked = f"model.min_quality={self.min_quality:g}"
+        setting = f"model.min_quality={self.min_quality:g}"
         if not known:
             raise SettingError(
-                f"{asked}: {self.name} states no quality of the neurons of session {session}",
+                f"{setting}: {self.name} states no quality of the neurons of session {session}",
                 expected="a checkpoint that was saved after its test, such as *_final.ckpt",
                 repair="model.min_quality=null",
             )
         found = [neuron for neuron, value in known if value >= self.min_quality]
         if not found:
             best = max(value for _, value in known)
-            raise SettingError(f"{asked}: no neuron of session {session} reaches it", expected=f"at most {best:.3g}")
+            raise SettingError(f"{setting}: no neuron of session {session} reaches it", expected=f"at most {best:.3g}")
         return found
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Digest of the weights that a module really holds, wherever it got them from."""
+"""Digest of the weights that a module really holds, wherever they came from."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from openretina_cli.models.directory import load_ensemble
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
+from openretina_cli.models.ensemble import load_ensemble
 from openretina_cli.models.facts import Presentation
 from openretina_cli.models.member_files import member_files
 from openretina_cli.models.published import packaged_models

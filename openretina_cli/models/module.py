@@ -122,7 +122,7 @@ class ModuleRetina(Retina):
         self.freeze()
 
     def answer(self, stimulus: Tensor, session: str | None) -> Tensor:
-        """What the module answers to one call, in its own axes, with the dtype of the stimulus."""
+        """Calls the module once; the response is in the module's own axes, with the dtype of the stimulus."""
         if self.fresh is not None:
             self.fresh.restore()
         seen = (stimulus[:, :, 0] if self.stated.static else stimulus).to(self.form.dtype)
@@ -133,7 +133,7 @@ class ModuleRetina(Retina):
             values[self.stated.session_argument] = session
         arguments, named = self.signature.placed(values)
         with warnings.catch_warnings():
-            if not torch.is_grad_enabled():  # a checkpointed module complains where no gradient is wanted
+            if not torch.is_grad_enabled():  # a checkpointed module warns where no gradient is computed
                 warnings.filterwarnings("ignore", "None of the inputs have requires_grad")
             answer = self.module(seen, *arguments, **named)
         return chosen_output(answer, self.stated.output).to(stimulus.dtype)

@@ -302,7 +302,7 @@ class Unfolding:
     """Makes plain data of what a machine returned; an object that occurs twice is made once.
 
     What the data would unfold to if every occurrence were an object of its own is computed on the way, from the
-    inside out, and bounded by the budget: so whoever walks over the data afterwards does little work too.
+    inside out, and bounded by the budget, which bounds the work of walking over the data afterwards as well.
 
     Args:
         budget: the budget of the file.

@@ -1,8 +1,9 @@
-"""Tries a model once, at the door, before anything is built on it."""
+"""Runs a model once, forward and backward, before anything is built on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,22 +46,8 @@ class Probe:
             raise ModelError(
                 f"neuron{'s' if len(broken) > 1 else ''} {named} of session {session} answer"
                 f"{'' if len(broken) > 1 else 's'} a random stimulus with NaN or infinity",
-                expected="finite responses of all neurons that are asked for",
+                expected="finite responses of all neurons of the run",
             )
-
-
-class _Scale:
-    """Weighs the tensors that autograd holds on to; weights are met too, but are small beside activations."""
-
-    def __init__(self) -> None:
-        self.total = 0
-
-    def pack(self, tensor: Tensor) -> Tensor:
-        self.total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    def unpack(self, tensor: Tensor) -> Tensor:
-        return tensor
 
 
 def probe_stimulus(facts: ModelFacts, frames: int, device: torch.device) -> Tensor:
@@ -75,42 +62,51 @@ def _finite_neurons(response: Tensor) -> Tensor:
     return response.detach().isfinite().all(dim=0).all(dim=0).nonzero().flatten()
 
 
-class _Trial:
-    """One model, asked about one session with one stimulus length."""
+class _Trial(NamedTuple):
+    """What one pass forward and backward showed.
 
-    def __init__(self, retina: Retina, session: str, frames: int, device: torch.device) -> None:
-        self._retina, self._session, self._frames, self._device = retina, session, frames, device
-        self.scale = _Scale()
+    Attributes:
+        response: `(1, time, neuron)`.
+        finite: neurons that are finite throughout.
+        held_bytes: memory held between the passes.
+        sound: whether a finite gradient of those neurons reaches the stimulus.
+    """
 
-    def run(self) -> tuple[Tensor, Tensor, bool]:
-        """Response, finite neurons, and whether a finite gradient of those reaches the stimulus.
+    response: Tensor
+    finite: Tensor
+    held_bytes: int
+    sound: bool
 
-        The gradient is taken with `backward`, as a checkpointed module refuses `torch.autograd.grad`.
-        """
-        try:
-            stimulus = probe_stimulus(self._retina.facts, self._frames, self._device)
-            with torch.autograd.graph.saved_tensors_hooks(self.scale.pack, self.scale.unpack):
-                response = self._retina(stimulus, data_key=self._session)
-            self._check_shape(tuple(response.shape))
-            finite = _finite_neurons(response)
-            if len(finite) and response.requires_grad:
-                response.index_select(2, finite).sum().backward()
-        except ModelError:
-            raise
-        except Exception as error:  # whatever a user's module raises, or too little memory
-            raise ModelError(
-                f"the model failed on a stimulus of {self._frames} frames: {type(error).__name__}: {error}"
-            ) from error
-        gradient = stimulus.grad
-        return response.detach(), finite, gradient is not None and bool(gradient.isfinite().all())
 
-    def _check_shape(self, shape: tuple[int, ...]) -> None:
-        facts = self._retina.facts
-        expected = (1, facts.response_frames(self._frames), facts.sessions[self._session])
-        if shape != expected:
-            raise ModelError(
-                f"the model answers with shape {shape}", expected=f"{expected}, that is (batch, time, neuron)"
-            )
+def _check_shape(retina: Retina, session: str, frames: int, shape: tuple[int, ...]) -> None:
+    expected = (1, retina.facts.response_frames(frames), retina.facts.sessions[session])
+    if shape != expected:
+        raise ModelError(f"the model answers with shape {shape}", expected=f"{expected}, that is (batch, time, neuron)")
+
+
+def _tried(retina: Retina, session: str, frames: int, device: torch.device) -> _Trial:
+    """Try a model on one session; with `backward`, as a checkpointed module refuses `torch.autograd.grad`."""
+    held = []  # weights are held too, but are small beside activations
+
+    def pack(tensor: Tensor) -> Tensor:
+        held.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    try:
+        stimulus = probe_stimulus(retina.facts, frames, device)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            response = retina(stimulus, data_key=session)
+        _check_shape(retina, session, frames, tuple(response.shape))
+        finite = _finite_neurons(response)
+        if len(finite) and response.requires_grad:
+            response.index_select(2, finite).sum().backward()
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a user's module raises, or too little memory
+        problem = f"the model failed on a stimulus of {frames} frames: {type(error).__name__}: {error}"
+        raise ModelError(problem) from error
+    gradient = stimulus.grad
+    return _Trial(response.detach(), finite, sum(held), gradient is not None and bool(gradient.isfinite().all()))
 
 
 @torch.no_grad()
@@ -140,7 +136,7 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> Pr
 
     Args:
         retina: the model, on `device`.
-        session: the session to ask for.
+        session: the session.
         frames: stimulus frames.
         device: where the model is.
 
@@ -158,16 +154,17 @@ def probe(retina: Retina, session: str, frames: int, device: torch.device) -> Pr
         )
     with seeded(device):
         retina.examine(session)
-        trial = _Trial(retina, session, frames, device)
-        response, finite, sound = trial.run()
+        trial = _tried(retina, session, frames, device)
+        finite, sound = trial.finite, trial.sound
         if not len(finite):
             raise ModelError("the model answers a random stimulus with NaN or infinity", expected="finite responses")
-        unfit = frozenset(range(response.shape[2])).difference(finite.tolist())
+        unfit = frozenset(range(trial.response.shape[2])).difference(finite.tolist())
         if unfit and not sound:
             retina.unfit = _unfit(retina, frames, device)
             _zero_broken_weights(retina)
-            mended, _, sound = trial.run()
-            sound = sound and torch.equal(mended.index_select(2, finite), response.index_select(2, finite))
+            mended = _tried(retina, session, frames, device)
+            same = torch.equal(mended.response.index_select(2, finite), trial.response.index_select(2, finite))
+            sound = mended.sound and same
     if not sound:
         raise ModelError("no finite gradient reaches the stimulus through the model", expected="a differentiable one")
-    return Probe(response.shape[1], trial.scale.total, unfit.union(retina.unfit.get(session, ())))
+    return Probe(trial.response.shape[1], trial.held_bytes, unfit.union(retina.unfit.get(session, ())))

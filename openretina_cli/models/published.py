@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from openretina_cli.models.download import RemoteCheckpoint
-from openretina_cli.store.package import config_directory
+from openretina_cli.store.package import config_directory, own_yaml
 from openretina_cli.web_address import is_web_address
 
 
 def packaged_models() -> dict[str, dict[str, Any]]:
     """The settings of every `configs/model/NAME.yaml`, by name."""
-    paths = sorted((config_directory() / "model").glob("*.yaml"))
-    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+    return {path.stem: own_yaml(path) for path in sorted((config_directory() / "model").glob("*.yaml"))}
 
 
 def remote_of(settings: Mapping[str, Any]) -> RemoteCheckpoint | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def the_session(sessions: Iterable[str], data_key: str | None) -> str:
-    """The session meant by `data_key`; None means the only one.
+    """The session that `data_key` names; None names the only one.
 
     Raises:
         ModelError: there is no such session, or several and none was named.
@@ -109,6 +110,10 @@ class Ensemble(Retina):
         session = the_session(self.facts.sessions, data_key)
         responses: list[Tensor] = [member(stimulus, session) for member in self.members]
         return responses[0] if len(responses) == 1 else torch.stack(responses).mean(0)
+
+    def of(self, members: Sequence[nn.Module]) -> Ensemble:
+        """The ensemble of some of the members."""
+        return type(self)(members, replace(self.facts, members=len(members)))
 
     def fold(self) -> Folded:
         """Work out what fast forms share.

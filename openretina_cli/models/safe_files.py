@@ -11,6 +11,9 @@ have chosen every byte, and may know this code. The readers hold these bounds fo
 * Numbers that say how much is to be made (neurons, pixels, layers) are finite and below a stated bound.
 * Whatever goes wrong is one `ModelError`, of one line, with at most 120 characters of what the file says.
 
+The bounds hold in `foreign_file`, `yaml_data`, `pickle_machine`, `plain_pickle`, `torch_file`, `safetensors_file`,
+`weights_file` and `core_readout/records`, and nothing else of this room reads a file that others wrote.
+
 Not covered: numbers that are allowed but wrong (a model with hostile weights answers wrongly, but only answers), and
 a file that is changed while it is read.
 """

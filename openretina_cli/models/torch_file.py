@@ -153,7 +153,7 @@ TENSOR_GLOBALS: Globals = {
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _typed_tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    **{("torch._utils", name): _parameter for name in ("_rebuild_parameter", "_rebuild_parameter_with_state")},
     ("torch.storage", "UntypedStorage"): _UNTYPED,
     **{("torch", f"{name}Storage"): dtype for name, dtype in _STORAGES.items()},
     **{("torch", str(dtype).removeprefix("torch.")): dtype for dtype in _STORAGES.values()},

@@ -1,4 +1,4 @@
-"""`model=torch_module`: any torch module of the user's, with its facts stated."""
+"""`model=torch_module`: any torch module of a user, with its facts stated in the settings."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,11 @@ class Twin(nn.Module):
         except KeyError as error:  # torch refuses a name with a dot, or one of its own attributes
             problem = f"a session's name cannot be used: {shown(str(error))}"
             raise ModelError(problem, expected="names without dots") from error
+
+    @property
+    def readouts(self) -> dict[str, GaussianReadout]:
+        """The readouts by session."""
+        return {name: cast(GaussianReadout, module) for name, module in self.readout.items()}
 
     def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Responses `(batch, time - lag, neuron)` of one session to `(batch, channel, time, height, width)`."""

@@ -1,4 +1,4 @@
-"""Fills a user's module with weights from a file, out of whatever the training left around them."""
+"""Loads weights from a file into a user's module; finds the state dict among what a training saves beside it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,6 @@ ANYWHERE = frozenset(["_orig_mod"])
 NAMED = 3
 """Names that an error lists of each kind."""
 PLAIN = "a state dict, as torch.save(module.state_dict(), path) or safetensors writes it"
-
-
-def _first(value: Any, *_: Any) -> Any:
-    return value
-
-
-TABLE = {**PLAIN_GLOBALS, ("torch._utils", "_rebuild_parameter_with_state"): _first}
 
 
 def _is_state_dict(value: object) -> bool:
@@ -76,7 +69,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if is_safetensors(content):
             return read_tensors(content), []
         del content
-        found, keys = _unnested(read_torch_file(path, MAX_STATE_DICT_BYTES, table=TABLE, unknown=InertClass), path)
+        loaded = read_torch_file(path, MAX_STATE_DICT_BYTES, table=PLAIN_GLOBALS, unknown=InertClass)
+        found, keys = _unnested(loaded, path)
         return only_tensors(found, path, PLAIN), keys
 
 

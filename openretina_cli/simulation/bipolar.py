@@ -19,10 +19,10 @@ CENTRE_SIGMA, SURROUND_SIGMA = 0.7, 2.1
 """Standard deviations of centre and surround in pixels: 35 and 105 um."""
 
 SURROUND_DELAY = 1.0
-"""Frames by which the surround is late: 33 ms."""
+"""Delay of the surround in frames; 1 frame is 33 ms."""
 
 SHARPNESS = 2.5
-"""Of the rectification, per mean absolute response to movies."""
+"""Slope of the softplus rectifier, in 1 / (mean absolute response to the calibration movies)."""
 
 SATURATION = 3.0
 """Output that a channel approaches, in units of its mean response to movies."""

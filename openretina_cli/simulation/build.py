@@ -8,17 +8,22 @@ another number of threads, make trained weights differ, but their correlations b
 from __future__ import annotations
 
 import argparse
+import pickle
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+import yaml
 from torch import Tensor
 
-from openretina_cli.models.directory import load_ensemble
-from openretina_cli.models.twin import EnsembleModel
+from openretina_cli.models.ensemble import load_ensemble
+from openretina_cli.models.member_files import MemberFiles
+from openretina_cli.models.twin import EnsembleModel, Twin
 from openretina_cli.simulation.cell_types import GROUP_NAMES
-from openretina_cli.simulation.checkpoint import data_info, write_member
+from openretina_cli.simulation.movies import CHANNELS, CLIP_FRAMES, HEIGHT, WIDTH
 from openretina_cli.simulation.recording import (
     TEST_SEED,
     TRAINING_SEED,
@@ -29,7 +34,8 @@ from openretina_cli.simulation.recording import (
     record,
 )
 from openretina_cli.simulation.retina import SESSIONS, SimulatedRetina
-from openretina_cli.simulation.training import Report, Schedule, train_member
+from openretina_cli.simulation.training import MODEL_CONFIG, Report, Schedule, torch_bytes, train_member
+from openretina_cli.store.aside import write_whole
 from openretina_cli.store.package import PACKAGE
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
@@ -38,6 +44,9 @@ from openretina_cli.terminal.tables import columns_table
 if TYPE_CHECKING:
     from openretina_cli.terminal.tables import Table
 
+MODEL_FN = "nnfabrik_euler.models.models.SFB3d_core_SxF3d_readout"
+"""What the published configs name as the function that builds the model; readers of the layout expect it."""
+
 SEEDS = (0, 1000, 2000, 3000, 4000)
 """Those of the published ensemble."""
 
@@ -45,6 +54,47 @@ VALIDATION_CLIPS, TEST_CLIPS = 16, 60
 
 SHIPPED = PACKAGE / "simulated_retina"
 """Where the package keeps the checkpoint."""
+
+
+def config_text() -> str:
+    """The config of a member, the same for all; its tuples carry the published files' YAML tags."""
+    text: str = yaml.dump({"model_fn": MODEL_FN, "model_config": MODEL_CONFIG})
+    return text
+
+
+def data_info(retina: SimulatedRetina, recording: Recording, schedule: Schedule) -> dict[str, dict[str, Any]]:
+    """What the layout says of each session, with groups added: `group_assignment` and `group_names`.
+
+    `roi_coords` are the cells' rows and columns in pixels.
+    """
+    return {
+        session: {
+            "input_dimensions": torch.Size([schedule.batch, len(CHANNELS), CLIP_FRAMES, HEIGHT, WIDTH]),
+            "input_channels": len(CHANNELS),
+            "output_dimension": truth.shape[-1],
+            "img_h": HEIGHT,
+            "img_w": WIDTH,
+            "mean_response": truth.mean(dim=(0, 1)).numpy(),
+            "roi_coords": np.array([(c.row, c.column) for c in retina.session(session).cells], dtype=np.float32),
+            "group_assignment": np.array(retina.session(session).groups),
+            "group_names": dict(GROUP_NAMES),
+        }
+        for session, truth in recording.responses.items()
+    }
+
+
+def write_member(folder: Path, seed: int, twin: Twin, info: dict[str, dict[str, Any]]) -> None:
+    """Write the three files of one member; each appears whole or not at all, and the config, which names it, last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # plain: the state dict that a module returns carries torch's own notes along
+    weights = OrderedDict(twin.state_dict().items())
+    files = MemberFiles.of_seed(folder, f"{seed:05d}")
+    contents = {
+        files.state_dict: torch_bytes(weights),
+        files.data_info: pickle.dumps(info, protocol=4),  # which every supported Python reads
+        files.config: config_text().encode(),
+    }
+    write_whole(folder, {path.name: content for path, content in contents.items()})
 
 
 def build(output: Path, work: Path, schedule: Schedule, console: SafeConsole) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def natural_clip(rng: np.random.Generator, frames: int) -> Array:
     path = gaze(rng, frames)
     mixed = [math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * scene for scene in own]
     field = np.stack([view(scene, path) for scene in mixed])
-    # a log-normal variable of this log-deviation has the ratio of standard deviation to mean that is wanted
+    # a log-normal variable of this log-deviation has the ratio STD_8BIT / MEAN_8BIT of standard deviation to mean
     deviation = np.sqrt(np.log1p((STD_8BIT / MEAN_8BIT) ** 2)).reshape(2, 1, 1, 1) * rng.uniform(0.7, 1.1)
     return zscore(MEAN_8BIT.reshape(2, 1, 1, 1) * np.exp(deviation * field - deviation**2 / 2))
 
@@ -154,15 +155,11 @@ def _bar(rng: np.random.Generator, frames: int) -> tuple[Array, Array]:
     return 0.3 * _levels(rng), np.clip(0.5 + edge, 0, 1)
 
 
-def flash_clip(rng: np.random.Generator, frames: int) -> Array:
-    """Spots and full-field flashes of random colours that come on half way through an episode."""
-    return _episodes(rng, frames, 10, 50, _flash)
+flash_clip = partial(_episodes, shortest=10, longest=50, draw=_flash)
+"""Spots and full-field flashes of random colours that come on half way through an episode."""
 
-
-def bar_clip(rng: np.random.Generator, frames: int) -> Array:
-    """Bars of random colours that sweep in eight directions at 8 to 27 pixels per second."""
-    return _episodes(rng, frames, 30, 60, _bar)
-
+bar_clip = partial(_episodes, shortest=30, longest=60, draw=_bar)
+"""Bars of random colours that sweep in eight directions at 8 to 27 pixels per second."""
 
 ARTIFICIAL = (noise_clip, flash_clip, bar_clip, noise_clip)
 
@@ -180,7 +177,7 @@ def movies(count: int, seed: int, frames: int = CLIP_FRAMES, artificial: float =
     Returns:
         `(count, 2, frames, 18, 16)`, z-scored, float32.
     """
-    kinds = [natural_clip] * (count - round(artificial * count))
+    kinds: list[Callable[[np.random.Generator, int], Array]] = [natural_clip] * (count - round(artificial * count))
     kinds += [ARTIFICIAL[index % len(ARTIFICIAL)] for index in range(count - len(kinds))]
     clips = [kind(np.random.default_rng((seed, index)), frames) for index, kind in enumerate(kinds)]
     return torch.from_numpy(np.stack(clips).astype(np.float32))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from openretina_cli.errors import ModelError
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.fast_form import FastForm, Window
+from openretina_cli.models.retina import Retina, the_session
 from openretina_cli.simulation import bipolar, ganglion
 from openretina_cli.simulation.bipolar import CHANNELS, DORSAL, VENTRAL, BipolarLayer, Opsins
-from openretina_cli.simulation.ganglion import GanglionLayer, draw_cells
-from openretina_cli.simulation.movies import movies
+from openretina_cli.simulation.cell_types import GROUP_NAMES
+from openretina_cli.simulation.ganglion import Cell, GanglionLayer, draw_cells
+from openretina_cli.simulation.movies import CHANNELS as COLOURS
+from openretina_cli.simulation.movies import FRAME_RATE, HEIGHT, PIXEL_SIZE, WIDTH, movies, stimulus_range
 
 LAG = bipolar.KERNEL_FRAMES + ganglion.KERNEL_FRAMES - 2
 """Stimulus frames before the first response, the same as in the published architecture: 30."""
@@ -23,6 +29,16 @@ SESSIONS: dict[str, tuple[Opsins, int]] = {"simulated_dorsal": (DORSAL, 10), "si
 RETINA_SEED = 2016
 CALIBRATION_SEED = 1
 CALIBRATION_CLIPS = 32
+
+
+FAINTEST = 1e-12
+"""Weights of the blur below this count as zero, which no float32 sum notices: some are near 1e-44, and denormal numbers
+cost a processor a hundred times as long as others."""
+
+
+def _by_channel(weights: Tensor) -> Tensor:
+    """Pooling weights `(neuron, channel * height * width)` as `(neuron, channel, place)`."""
+    return weights.reshape(len(weights), len(CHANNELS), -1)
 
 
 class SimulatedSession(nn.Module):
@@ -51,19 +67,37 @@ class SimulatedSession(nn.Module):
         self.bipolar.calibrate(stimuli)
         self.ganglion.calibrate(self.bipolar(stimuli))
 
+    def part(self, neurons: Sequence[int]) -> SimulatedSession:
+        """The same recording with some of its cells, and with only the bipolar channels that these pool."""
+        part, chosen = copy.deepcopy(self), torch.tensor(list(neurons))
+        pooled = (self.ganglion.excitation + self.ganglion.inhibition)[chosen]
+        reaches = _by_channel(pooled).sum(dim=(0, 2)) > 0
+        for name in ("filters", "thresholds", "gains"):
+            setattr(part.bipolar, name, getattr(part.bipolar, name)[reaches])
+        for name in ("rows", "columns"):
+            blur = getattr(part.bipolar, name)
+            setattr(part.bipolar, name, torch.where(blur > FAINTEST, blur, 0.0))
+        for name, table in list(part.ganglion.named_buffers()):
+            kept = table[chosen]
+            if name in ("excitation", "inhibition"):
+                kept = _by_channel(kept)[:, reaches].flatten(1)
+            setattr(part.ganglion, name, kept)
+        return part
+
     def forward(self, stimulus: Tensor) -> Tensor:
         """True rates `(batch, time - 30, neuron)` to `(batch, channel, time, height, width)`."""
         rates: Tensor = self.ganglion(self.bipolar(stimulus))
         return rates
 
 
-class SimulatedRetina(nn.Module):
-    """A small mechanistic retina with known truth; it is a simulation, and no recording entered it.
+class SimulatedRetina(Retina):
+    """A small mechanistic retina with known truth, a model like any other: problems for its twins can be put to it.
 
-    It is the same for a seed, differentiable in its stimulus, and has no trainable parameter.
+    It is a simulation, and no recording entered it. It is the same for a seed, differentiable in its stimulus, and has
+    no trainable parameter.
 
     Args:
-        seed: of the cells' places, sizes and thresholds.
+        seed: of the cells' places, sizes and thresholds; the bundled twin was trained on the retina of the default.
     """
 
     def __init__(self, seed: int = RETINA_SEED) -> None:
@@ -74,18 +108,47 @@ class SimulatedRetina(nn.Module):
             session = SimulatedSession(opsins, per_type, np.random.default_rng((seed, index)))
             session.calibrate(stimuli)
             self.sessions[name] = session
+        groups = {session: tuple(self.session(session).groups) for session in SESSIONS}
+        self.facts = ModelFacts(
+            name="simulated retina (the truth)",
+            sessions={session: len(members) for session, members in groups.items()},
+            channels=COLOURS,
+            height=HEIGHT,
+            width=WIDTH,
+            lag=LAG,
+            frame_rate=FRAME_RATE,
+            pixel_size=PIXEL_SIZE,
+            stimulus_range=stimulus_range(),
+            groups=groups,
+            group_names=GROUP_NAMES,
+            source="openretina_cli.simulation",
+        )
+        self.freeze()
 
-    def session(self, data_key: str) -> SimulatedSession:
+    def session(self, data_key: str | None) -> SimulatedSession:
         """One of the sessions.
 
         Raises:
             ModelError: there is no such session.
         """
-        if data_key not in self.sessions:
-            raise ModelError(f"the simulation has no session {data_key!r}", expected="one of " + ", ".join(SESSIONS))
-        return cast(SimulatedSession, self.sessions[data_key])  # ModuleDict cannot say what it holds
+        return cast(SimulatedSession, self.sessions[the_session(SESSIONS, data_key)])  # ModuleDict holds any module
 
-    def forward(self, stimulus: Tensor, data_key: str) -> Tensor:
+    def cells(self, session: str, neurons: Sequence[int]) -> list[Cell]:
+        """Type, place and size of some neurons."""
+        cells = self.session(session).cells
+        return [cells[neuron] for neuron in neurons]
+
+    def shared(self, session: str, neurons: Sequence[int]) -> tuple[int, ...]:
+        """See `Retina.shared`; cells of the same types pool the same bipolar channels."""
+        return tuple(sorted({cell.type.group for cell in self.cells(session, neurons)}))
+
+    def fast_form(self, session: str, neurons: Sequence[int] | None, frames: int, window: Window | None) -> FastForm:
+        """See `Retina.fast_form`; nothing is approximated, what cannot reach the neurons and window is left out."""
+        start, stop = window or (0, self.facts.response_frames(frames))
+        chosen = range(self.facts.sessions[session]) if neurons is None else neurons
+        return FastForm(nn.Sequential(), self.session(session).part(chosen), frames, slice(start, stop + LAG))
+
+    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """True rates `(batch, time - 30, neuron)` of one session to `(batch, channel, time, height, width)`."""
         rates: Tensor = self.session(data_key)(stimulus)
         return rates

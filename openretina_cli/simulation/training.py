@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openretina_cli.models.architecture import Architecture, read_architecture
-from openretina_cli.models.readout import GaussianReadout
 from openretina_cli.models.safe_files import MAX_STATE_DICT_BYTES
 from openretina_cli.models.torch_file import read_torch_file
 from openretina_cli.models.twin import Twin
@@ -75,13 +74,8 @@ def new_twin(seed: int, recording: Recording) -> Twin:
         twin = Twin(architecture, (len(CHANNELS), HEIGHT, WIDTH), neurons)
     for session, truth in recording.responses.items():
         mean = truth.mean(dim=(0, 1))
-        readouts(twin)[session].bias.data = mean + torch.log(-torch.expm1(-mean))  # softplus of it is the mean
+        twin.readouts[session].bias.data = mean + torch.log(-torch.expm1(-mean))  # softplus of it is the mean
     return twin
-
-
-def readouts(twin: Twin) -> dict[str, GaussianReadout]:
-    """The readouts by session."""
-    return {name: module for name, module in twin.readout.items() if isinstance(module, GaussianReadout)}
 
 
 def penalty(twin: Twin, schedule: Schedule, session: str) -> Tensor:
@@ -90,7 +84,7 @@ def penalty(twin: Twin, schedule: Schedule, session: str) -> Tensor:
     curvature = kernels.diff(n=2, dim=-1).square().sum() + kernels.diff(n=2, dim=-2).square().sum()
     # relative to the kernels' energy, since batch norm makes their scale arbitrary
     rough = curvature / kernels.square().sum()
-    features = readouts(twin)[session].features
+    features = twin.readouts[session].features
     return schedule.smoothness * rough + schedule.sparseness * features.abs().sum() / features.shape[-1]
 
 
@@ -128,7 +122,7 @@ def train_epoch(
         torch.autograd.backward(loss + penalty(twin, schedule, session))
         nn.utils.clip_grad_norm_(twin.parameters(), schedule.gradient_clip)
         optimizer.step()
-        readouts(twin)[session].project()
+        twin.readouts[session].project()
         losses.append(loss.item())
     return sum(losses) / len(losses)
 
@@ -189,7 +183,7 @@ def train_member(
         held_out: movies and responses for the reported correlation.
         schedule: how long and how hard.
         folder: where `training_{seed}.pt` is kept, rewritten after each epoch.
-        report: told of every epoch.
+        report: called after every epoch.
 
     Returns:
         The trained twin, in eval mode.

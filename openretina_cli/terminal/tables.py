@@ -22,18 +22,25 @@ def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def columns_table(names: Sequence[str], numbers: Sequence[str] = (), title: str | None = None) -> Table:
+def columns_table(
+    names: Sequence[str], numbers: Sequence[str] = (), title: str | None = None, whole: Sequence[str] = ()
+) -> Table:
     """A table with a header and no rows yet; to those that `add_row` adds, text is shown as it is.
 
     Args:
         names: of the columns.
         numbers: those of them that hold numbers, which are set to the right and never broken.
         title: what stands above.
+        whole: further columns that are never broken.
     """
     table = Table(title=title, box=None, padding=(0, 2, 0, 0))
     for name in names:
         right = name in numbers
         table.add_column(
-            name, header_style="bold", justify="right" if right else "left", no_wrap=right, overflow="fold"
+            name,
+            header_style="bold",
+            justify="right" if right else "left",
+            no_wrap=right or name in whole,
+            overflow="fold",
         )
     return table

@@ -1,1 +1,1 @@
-"""Are optimised stimuli what they claim to be? Asked of the simulated retina, and of members held out."""
+"""Judges optimised stimuli by the simulated retina, or by members of an ensemble that were held out."""

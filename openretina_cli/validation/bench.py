@@ -13,14 +13,10 @@ from openretina_cli.loop.loop import Problem
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
-from openretina_cli.simulation.retina import LAG
-from openretina_cli.validation.control import best_natural, natural_clips, window_to_cell
+from openretina_cli.simulation.retina import LAG, SimulatedRetina
+from openretina_cli.validation.control import natural_clips, natural_scores, window_to_cell
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent, solve_all
-from openretina_cli.validation.truth import Truth
-
-LEAST_ROOM = 0.05
-"""A gain divides by what the best stimulus adds to grey; below 5 % of grey's response that is no measure of anything.
-So it is for cells that contrast suppresses: their most exciting input at a fixed norm is the least suppressing one."""
+from openretina_cli.validation.verdict import Validation, gain
 
 SEVERAL = "several types"
 
@@ -43,62 +39,6 @@ class Candidate:
     stimulus: Tensor
     predicted: float
     source: str = ""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How a stimulus did.
-
-    Responses are true ones, but for the predicted; for objectives other than the mean response of neurons (MEI) and
-    minus it (MDI), they are the objective's values.
-
-    Attributes:
-        source: where the stimulus is from.
-        session: the session.
-        neurons: the neurons that count.
-        type: their functional type.
-        group: its number; None where they are of several types.
-        objective: kind of the objective.
-        predicted: what the twin promised.
-        true: response to the stimulus.
-        grey: response to the mean stimulus, zero.
-        optimum: best response known under the same constraints.
-        natural: best response to the natural clips.
-        gain: of the stimulus, NaN where it means nothing (see `LEAST_ROOM`).
-        natural_gain: of the best natural clip.
-        above_natural: whether the stimulus beats it.
-        cosine: between the stimulus and the one found on the truth from the same start.
-        colours: correlation over time of the first two colours at the cell's centre; NaN where there is one only.
-        polarity: largest excursion from grey at the centre, colours averaged, in standard deviations of the movies:
-            positive for light (ON), negative for dark (OFF).
-    """
-
-    source: str
-    session: str
-    neurons: tuple[int, ...]
-    type: str
-    group: int | None
-    objective: str
-    predicted: float
-    true: float
-    grey: float
-    optimum: float
-    natural: float
-    gain: float
-    natural_gain: float
-    above_natural: bool
-    cosine: float
-    colours: float
-    polarity: float
-
-
-def gain(response: float, grey: float, optimum: float) -> float:
-    """Where a true response lies between that to grey, 0, and the best one known, 1; NaN without room between them.
-
-    A stimulus found on a model of the retina loses where the model is wrong. Unlike a ratio of responses, the gain
-    gives nothing for what grey evokes already.
-    """
-    return (response - grey) / (optimum - grey) if optimum - grey > LEAST_ROOM * abs(grey) else math.nan
 
 
 def _correlation(x: Tensor, y: Tensor) -> float:
@@ -140,31 +80,31 @@ def optima(problems: Sequence[Problem], stimuli: Sequence[Tensor], report: Repor
     return objectives, [outcome.stimulus for outcome in own]
 
 
-def _natural(candidates: Sequence[Candidate], problems: Sequence[Problem], truth: Truth, report: Report) -> list[float]:
+def _natural(
+    candidates: Sequence[Candidate], problems: Sequence[Problem], truth: SimulatedRetina, report: Report
+) -> list[Tensor]:
+    """The objectives `(clip,)` of the natural clips, for every candidate."""
     lengths = {candidate.stimulus.shape[1] for candidate in candidates}
     clips = {frames: natural_clips(frames).to(candidates[0].stimulus.device) for frames in lengths}
-    best = []
+    found = []
     for index, (candidate, problem) in enumerate(zip(candidates, problems, strict=True)):
         report("playing natural clips", index, len(candidates))
         plan, stimulus = candidate.plan, candidate.stimulus
         cells, norm = truth.cells(plan.session, plan.neurons), float(stimulus.norm())
-        best.append(best_natural(clips[stimulus.shape[1]], cells, seen_frames(plan), norm, problem))
-    return best
+        found.append(natural_scores(clips[stimulus.shape[1]], cells, seen_frames(plan), norm, problem))
+    return found
 
 
 def judge(
-    candidate: Candidate, truth: Truth, true: float, grey: float, optimum: float, natural: float, own: Tensor
+    candidate: Candidate, truth: SimulatedRetina, true: float, grey: float, optimum: float, natural: Tensor, own: Tensor
 ) -> Validation:
     """Put what was measured of one stimulus together; `own` is the stimulus that the truth led to."""
     plan = candidate.plan
-    cells = truth.cells(plan.session, plan.neurons)
+    cells, sign = truth.cells(plan.session, plan.neurons), plan.problem.objective.sign
     groups = {cell.type.group for cell in cells}
     group = groups.pop() if len(groups) == 1 else None
     traces = centre_traces(candidate.stimulus, cells, seen_frames(plan))
-    sign = plan.problem.objective.sign
-    predicted, true_, grey_, optimum_, natural_ = (
-        sign * score for score in (candidate.predicted, true, grey, optimum, natural)
-    )
+    best = float(natural.max())
     return Validation(
         source=candidate.source,
         session=plan.session,
@@ -172,27 +112,30 @@ def judge(
         type=SEVERAL if group is None else GROUP_NAMES[group],
         group=group,
         objective=plan.settings.objective.name,
-        predicted=predicted,
-        true=true_,
-        grey=grey_,
-        optimum=optimum_,
-        natural=natural_,
+        predicted=sign * candidate.predicted,
+        true=sign * true,
+        grey=sign * grey,
+        optimum=sign * optimum,
+        natural=sign * best,
+        percentile=100 * float((natural < true).double().mean()),
         gain=gain(true, grey, optimum),
-        natural_gain=gain(natural, grey, optimum),
-        above_natural=true > natural,
+        natural_gain=gain(best, grey, optimum),
+        above_natural=true > best,
         cosine=float(torch.cosine_similarity(candidate.stimulus.flatten(), own.flatten(), dim=0)),
         colours=_correlation(traces[0], traces[1]) if len(traces) > 1 else math.nan,
         polarity=largest(traces.mean(0)),
     )
 
 
-def validate_stimuli(candidates: Sequence[Candidate], truth: Truth, report: Report = silent) -> list[Validation]:
+def validate_stimuli(
+    candidates: Sequence[Candidate], truth: SimulatedRetina, report: Report = silent
+) -> list[Validation]:
     """Judge stimuli by the simulated retina.
 
     Args:
         candidates: the stimuli, on the device of the truth.
         truth: the simulated retina.
-        report: told how it goes on.
+        report: called with the progress.
 
     Returns:
         A verdict per stimulus, in their order.

@@ -22,7 +22,7 @@ from openretina_cli.validation.stacks import Report, solve_all
 
 
 def about_one_cell(settings: Settings) -> Option:
-    """The settings' objective, if it can be asked of every cell.
+    """The settings' objective, if it can be built for every cell.
 
     Raises:
         SettingError: it is not about one cell.
@@ -49,7 +49,7 @@ def _plans_of_session(
 
 
 def _cells_of(settings: Settings, facts: ModelFacts, session: str, chosen: bool) -> list[int]:
-    """The neurons that are meant, each alone."""
+    """The neurons to optimise for, each alone."""
     group = about_one_cell(settings).arguments.get("group")
     if group is not None:
         return neurons_of_type(facts, session, group, "group")
@@ -62,11 +62,11 @@ def plan_cells(
     """A plan for each cell.
 
     Args:
-        settings: of one run; its objective is asked of every cell.
+        settings: settings of one run; its objective is built for every cell.
         retina: the model, on `device`.
         sessions: the sessions, unless the settings name one.
         device: where to compute.
-        chosen: whether the settings' neuron is meant, or several each alone, and not all of a session.
+        chosen: whether the settings' neurons are used, each alone, instead of all of a session.
 
     Raises:
         SettingError: a setting does not fit the model.

@@ -60,7 +60,7 @@ def place(cells: Sequence[Cell]) -> tuple[float, float, float]:
     """
     rows, columns = ([getattr(cell, name) for cell in cells] for name in ("row", "column"))
     row, column = sum(rows) / len(cells), sum(columns) / len(cells)
-    # where several cells are asked, the window reaches over all of them
+    # the window of several cells covers all of them
     spread = max(math.hypot(cell.row - row, cell.column - column) for cell in cells)
     return row, column, spread + max(map(radius, cells))
 
@@ -90,8 +90,8 @@ def fit(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem:
 
 
 @torch.no_grad()
-def best_natural(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem: Problem) -> float:
-    """The objective of the best clip; the arguments are those of `fit`, the problem is one of the truth.
+def natural_scores(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem: Problem) -> Tensor:
+    """The objectives `(clip,)` of the clips; the arguments are those of `fit`, the problem is one of the truth.
 
     Every clip is played to every cell in its own window: there is no ranking beforehand that could miss the best.
     """
@@ -100,4 +100,4 @@ def best_natural(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float,
         fitted = fit(part, cells, seen, norm, problem)
         together = objective.scores_responses
         scores += [objective.forward(rows).reshape(-1) for rows in ([fitted] if together else torch.split(fitted, 1))]
-    return float(torch.cat(scores).max())
+    return torch.cat(scores)

@@ -10,26 +10,26 @@ import numpy as np
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.output.composition.composer import DPI, WIDTH, import_matplotlib, style
-from openretina_cli.validation.bench import Validation
+from openretina_cli.validation.verdict import TypeSummary, Validation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FOUND, NATURAL = "#202020", "#e69f00"
-"""Colours of optimised stimuli and of natural clips; they are told apart without colour vision too."""
+"""Colours of optimised stimuli and of natural clips; readers without colour vision can tell them apart."""
 
 JITTER = 0.16
 """By how much of a row the dots of a type are spread, so that equal values do not hide each other."""
 
 
-def write_figure(rows: Sequence[Validation], path: Path) -> None:
-    """Write the figure as a PNG; the same rows give the same bytes.
+def write_figure(summaries: Sequence[TypeSummary], path: Path) -> None:
+    """Write the figure as a PNG; the same summaries give the same bytes.
 
     Raises:
         ArtifactError: the figure could not be written.
     """
-    figure = draw_validation(rows)
+    figure = draw_validation(summaries)
     try:
         with style():
             figure.savefig(path, format="png", dpi=DPI)
@@ -37,23 +37,21 @@ def write_figure(rows: Sequence[Validation], path: Path) -> None:
         raise ArtifactError(f"the figure {path} could not be written: {error}") from error
 
 
-def draw_validation(rows: Sequence[Validation]) -> Figure:
+def draw_validation(summaries: Sequence[TypeSummary]) -> Figure:
     """Gains of stimuli and of the best natural clips on the left, cosines on the right; not tied to pyplot."""
     import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    kinds = list(dict.fromkeys(row.objective for row in rows))
-    labels = sorted({(row.objective, row.group or 10**6, row.type) for row in rows})
+    several = len({summary.objective for summary in summaries}) > 1
     with style():
-        figure = Figure(figsize=(WIDTH * 0.8, 1.5 + 0.36 * len(labels)), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(WIDTH * 0.8, 1.5 + 0.36 * len(summaries)), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         gains, cosines = figure.subplots(1, 2, sharey=True, width_ratios=[1.6, 1.0])
-        for position, (kind, _, label) in enumerate(labels):
-            chosen = [row for row in rows if (row.objective, row.type) == (kind, label)]
-            _draw_gains(gains, position, chosen)
-            _dots(cosines, position, [row.cosine for row in chosen], FOUND, "o")
-        names = [label if len(kinds) == 1 else f"{label} ({kind})" for kind, _, label in labels]
+        for position, summary in enumerate(summaries):
+            _draw_gains(gains, position, summary.rows)
+            _dots(cosines, position, [row.cosine for row in summary.rows], FOUND, "o")
+        names = [f"{summary.label} ({summary.objective})" if several else summary.label for summary in summaries]
         _finish(figure, gains, cosines, names)
     return figure
 

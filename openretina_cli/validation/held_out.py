@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from openretina_cli.errors import SettingError
-from openretina_cli.models.retina import Retina
-from openretina_cli.models.twin import EnsembleModel, Twin
+from openretina_cli.models.retina import Ensemble, Retina
 from openretina_cli.run.problem import Plan
 from openretina_cli.validation.cells import optimize_cells
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent
@@ -16,7 +14,7 @@ from openretina_cli.validation.stacks import Report, measure, moved_onto, silent
 
 @dataclass(frozen=True)
 class Rescored:
-    """What became of one neuron's stimuli on the members that had no part in them.
+    """Objectives of one neuron's stimuli on the members that were held out.
 
     Attributes:
         session: the session.
@@ -37,18 +35,17 @@ class Rescored:
         return sum(ratios) / len(ratios)
 
 
-def members_of(retina: Retina) -> list[Twin]:
-    """The members of an ensemble.
+def _ensemble(retina: Retina) -> Ensemble:
+    """The model, if members of it can be held out.
 
     Raises:
         SettingError: the model is no ensemble, or has one member only.
     """
-    members = [cast(Twin, member) for member in retina.members] if isinstance(retina, EnsembleModel) else []
-    if len(members) < 2:
+    if not isinstance(retina, Ensemble) or len(retina.members) < 2:
         raise SettingError(
             f"{retina.facts.name} has no member to hold out", expected="an ensemble of two or more members"
         )
-    return members
+    return retina
 
 
 def _rescore(plans: Sequence[Plan], alone: Retina, report: Report, stage: str) -> list[tuple[float, float]]:
@@ -66,7 +63,7 @@ def rescore_held_out(
     Args:
         retina: the ensemble.
         plan: makes the plans, one neuron each, on a part of the ensemble.
-        report: told how it goes on.
+        report: called with the progress.
 
     Returns:
         A row per neuron, in the order of the plans.
@@ -74,13 +71,14 @@ def rescore_held_out(
     Raises:
         SettingError: the model is no ensemble of several members.
     """
-    members = members_of(retina)
+    ensemble = _ensemble(retina)
+    members = list(ensemble.members)
     folds, plans = [], []
     for index, member in enumerate(members):
-        others = EnsembleModel(members[:index] + members[index + 1 :], retina.facts)
+        others = ensemble.of(members[:index] + members[index + 1 :])
         plans = list(plan(others))
         stage = f"optimising without member {index} of {len(members)}"
-        folds.append(_rescore(plans, EnsembleModel([member], retina.facts), report, stage))
+        folds.append(_rescore(plans, ensemble.of([member]), report, stage))
     return [
         Rescored(made.session, made.neurons[0], *(tuple(side) for side in zip(*rows, strict=True)))
         for made, rows in zip(plans, zip(*folds, strict=True), strict=True)

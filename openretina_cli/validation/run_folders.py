@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import torch
 from openretina_cli.config.settings import Settings, settings_of_values
 from openretina_cli.config.target import TARGET, packaged_targets
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.member_files import member_files
 from openretina_cli.run.problem import Plan, plan_run
 from openretina_cli.simulation.build import SHIPPED
+from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
@@ -28,7 +31,6 @@ from openretina_cli.store.reader import read_result
 from openretina_cli.store.result import Result
 from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
-from openretina_cli.validation.truth import Truth
 
 LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
 """Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
@@ -60,7 +62,7 @@ def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetina
 
 
 def of_simulation(results: Sequence[Result]) -> list[Result]:
-    """Those of the runs that were made with the bundled twin, whole (known by its digest) or in part (by its place).
+    """Selects the runs that were made with the bundled twin, whole (known by its digest) or in part (by its place).
 
     Raises:
         SettingError: none was.
@@ -109,6 +111,21 @@ def _check_plain(settings: Mapping[str, Any], folder: Path) -> None:
             raise SettingError(f"{folder} has a setting that is not resolved: {name}={value!r:.80}")
 
 
+@contextmanager
+def _settings_of(folder: Path) -> Iterator[None]:
+    """Name the folder in whatever its settings raise: OmegaConf and constructors raise many kinds for unfit values.
+
+    Raises:
+        SettingError: the settings cannot be used.
+    """
+    try:
+        yield
+    except OpenRetinaError as error:
+        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
+    except Exception as error:
+        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
+
+
 def read_settings_of(result: Result) -> Settings:
     """The settings that a result states.
 
@@ -119,13 +136,9 @@ def read_settings_of(result: Result) -> Settings:
     if "settings" in result.flaws:
         raise SettingError(f"{result.path} has no settings", expected="a run of this version")
     _check_plain(result.settings, folder)
-    try:
-        # where the run went is none of its problem, and may have been made of the time or of Hydra's own settings
+    with _settings_of(folder):
+        # the run's place and outputs do not matter here, and may hold the time or Hydra's own settings
         settings = settings_of_values({**result.settings, "out": "out", "output": {}})
-    except SettingError as error:
-        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
-    except Exception as error:  # OmegaConf raises many kinds for values that are no settings
-        raise SettingError(f"{folder} has settings that cannot be read: {type(error).__name__}") from error
     rules = (*settings.constraint.values(), *settings.gradient.values())
     for option in (settings.stopper, settings.stimulus, *rules):
         for name, limit in LIMITS.items():
@@ -142,7 +155,7 @@ def read_settings_of(result: Result) -> Settings:
     return settings
 
 
-def _planned(settings: Settings, truth: Truth, device: torch.device, folder: Path) -> Plan:
+def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, folder: Path) -> Plan:
     """The problem of a run, planned on the truth.
 
     Raises:
@@ -150,12 +163,8 @@ def _planned(settings: Settings, truth: Truth, device: torch.device, folder: Pat
     """
     start = settings.stimulus.arguments.get("file")
     stimulus = settings.stimulus if start is None else settings.stimulus.with_arguments(file=None)
-    try:
+    with _settings_of(folder):
         plan = plan_run(replace(settings, stimulus=stimulus), truth, device)
-    except OpenRetinaError as error:
-        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
-    except Exception as error:  # whatever a stranger's values make a constructor raise
-        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
     if start is None:
         return plan
     found = torch.from_numpy(read_stimulus_file(Path(start).expanduser())).to(device)
@@ -171,7 +180,7 @@ def _check_shape(stimulus: torch.Tensor, plan: Plan, what: object) -> None:
         raise SettingError(f"{what} holds NaN or infinity", expected="finite values")
 
 
-def read_candidate(result: Result, truth: Callable[[], Truth], device: torch.device) -> Candidate:
+def read_candidate(result: Result, truth: Callable[[], SimulatedRetina], device: torch.device) -> Candidate:
     """A run's stimulus and its problem, planned on the truth, which has the twin's sessions and cells.
 
     Args:
@@ -201,4 +210,18 @@ def check_places(settings: Settings, what: str = "the twin") -> None:
     if settings.model.arguments.get("center_readouts", False):
         raise SettingError(
             f"{what} has its readouts centred, and the simulated retina has not", repair="model.center_readouts=false"
+        )
+
+
+def check_twin(facts: ModelFacts, truth: SimulatedRetina) -> None:
+    """Refuse a model that is no twin of the simulated retina.
+
+    Raises:
+        SettingError: its sessions or its cells' types are not those of the simulation.
+    """
+    same = dict(facts.sessions) == dict(truth.facts.sessions) and dict(facts.groups) == dict(truth.facts.groups)
+    if not same:
+        raise SettingError(
+            f"{facts.name} is no twin of the simulated retina, so there is no truth to compare it with",
+            repair="openretina validate --held-out, which works for every ensemble",
         )

@@ -14,14 +14,14 @@ from openretina_cli.run.problem import Plan
 from openretina_cli.stopper import OptimizationStopper
 
 STACK = {"cpu": 16, "cuda": 256, "mps": 64}
-"""Problems solved together, by device; see `build.workbench` for the measurements."""
+"""Problems solved together, by device; see `run/workbench.py` for the measurements."""
 
 Report = Callable[[str, int, int], None]
 """`report(stage, done, total)`: what is being done, and how much of it."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Report to nobody."""
+    """Reports nothing."""
 
 
 def moved_onto(plans: Sequence[Plan], retina: Retina) -> list[Problem]:
@@ -47,5 +47,5 @@ def solve_all(problems: Sequence[Problem], stage: str, report: Report) -> list[O
 def measure(problems: Sequence[Problem], stimuli: Sequence[Tensor]) -> list[float]:
     """Each problem's objective for a stimulus `(channel, time, height, width)`, without optimising anything."""
     look = OptimizationStopper(0)
-    asked = [replace(p, stimulus=s, stopper=look) for p, s in zip(problems, stimuli, strict=True)]
-    return [outcome.objective for outcome in solve_all(asked, "", silent)]
+    fixed = [replace(p, stimulus=s, stopper=look) for p, s in zip(problems, stimuli, strict=True)]
+    return [outcome.objective for outcome in solve_all(fixed, "", silent)]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # a list of names must not wait for torch
 
 FETCH = "fetch"
 LAYERS = "--layers"
+LONGEST_WHOLE = 32
+"""Characters of a session's name up to which a table breaks its other columns instead."""
 HELP = """\
 usage: openretina models [NAME [KEY=VALUE ...] [--layers]]
        openretina models fetch NAME
@@ -77,7 +79,7 @@ class Known:
         """Whether its files are on this machine."""
         if self.remote is None:
             return "in the package" if self.bundled else "yours"
-        return "on this machine" if is_complete(self.remote) else f"not here: openretina models fetch {self.name}"
+        return "on this machine" if is_complete(self.remote) else "not here"
 
 
 def _known(name: str, settings: Mapping[str, Any]) -> Known:
@@ -95,7 +97,9 @@ def _print_list(console: SafeConsole) -> None:
     for known in known_models().values():
         table.add_row(known.name, known.title, known.whereabouts)
     console.print(table)
-    console.print("openretina models NAME shows what one holds; openretina optimize model=NAME uses it", style="dim")
+    console.print("openretina models NAME shows what one holds", style="dim")
+    console.print("openretina models fetch NAME downloads one that is not here", style="dim")
+    console.print("openretina optimize model=NAME uses one, and downloads it where needed", style="dim")
 
 
 def _find(name: str) -> Known:
@@ -133,22 +137,23 @@ def _chosen(name: str) -> list[str]:
 
 
 def _group_text(facts: ModelFacts, session: str) -> str:
+    """Number of neurons by cell-type group, with the names of the groups where the checkpoint has names."""
     counts = sorted(Counter(facts.groups.get(session, ())).items())
-    names = {group: one_line(str(facts.group_names.get(group, group)), 200) for group, _ in counts}
-    return ", ".join(f"{names[group]} ({group}): {count}" for group, count in counts) or "unknown"
+    names = {group: f"{one_line(name, 200)} ({group})" for group, name in facts.group_names.items()}
+    return ", ".join(f"{names.get(group, group)}: {count}" for group, count in counts) or "unknown"
 
 
 def _quality_text(facts: ModelFacts, session: str) -> str:
     known = sorted(value for value in facts.quality.get(session, ()) if value is not None)
-    return f"{known[0]:.3g} to {known[-1]:.3g}, median {median(known):.3g}" if known else "unknown"
+    return f"{known[0]:.3g} to {known[-1]:.3g}, {median(known):.3g}" if known else "unknown"
 
 
-def _normalisation_rows(facts: ModelFacts) -> list[tuple[str, str]]:
+def _range_rows(facts: ModelFacts) -> list[tuple[str, str]]:
     levels = facts.grey_levels
-    known = "unknown" if levels is None else f"grey levels minus {levels[0]:g}, divided by {levels[1]:g}"
+    known = "unknown" if levels is None else f"mean {levels[0]:g}, standard deviation {levels[1]:g}"
     pairs = zip(facts.channels, facts.stimulus_range or (), strict=False)
     ranges = ", ".join(f"{name} {_limit(low)} to {_limit(high)}" for name, (low, high) in pairs)
-    return [("normalisation", known), ("stimulus range", ranges or "unknown")]
+    return [("grey levels", known), ("range", ranges or "unknown")]
 
 
 def _limit(value: float | None) -> str:
@@ -158,27 +163,24 @@ def _limit(value: float | None) -> str:
 def _print_facts(facts: ModelFacts, console: SafeConsole) -> None:
     rate = "unknown" if facts.frame_rate is None else f"{facts.frame_rate:g} Hz"
     pixel = "unknown" if facts.pixel_size is None else f"{facts.pixel_size:g} um"
-    shape = (
-        f"{len(facts.channels)} channels ({', '.join(facts.channels)}) x time x {facts.height} x {facts.width} pixels"
-    )
-    rows = [
-        ("model", facts.name),
-        ("source", facts.source),
-        ("sha256", facts.sha256 or "no files"),
-        ("stimulus", shape),
-    ]
+    channels = f"{len(facts.channels)} channel{'s' if len(facts.channels) > 1 else ''} ({', '.join(facts.channels)})"
+    rows = [("model", facts.name), ("source", facts.source), ("sha256", facts.sha256 or "no files")]
+    rows += [("stimulus", f"{channels} x time x {facts.height} x {facts.width} pixels")]
     rows += [("lag", f"{facts.lag} frames"), ("frame rate", rate), ("pixel size", pixel)]
-    rows += _normalisation_rows(facts)
+    rows += _range_rows(facts)
     rows += [("species", facts.species)] if facts.species else []
     rows += [("members", str(facts.members))] if facts.members > 1 else []
     rows += [("quality", facts.quality_metric)] if facts.quality_metric else []
     rows += [("response", f"once in {facts.response_stride} frames")] if facts.response_stride > 1 else []
     rows += [("note", facts.note)] if facts.note else []
     console.print(facts_table(rows))
-    sessions = columns_table(("session", "neurons", "cell-type groups", *(["quality"] if facts.quality else [])))
+    optional = [("cell-type groups", facts.groups, _group_text), ("quality, median", facts.quality, _quality_text)]
+    columns = {name: text for name, known, text in optional if known}
+    fits = max(map(len, facts.sessions)) <= LONGEST_WHOLE
+    sessions = columns_table(("session", "neurons", *columns), whole=("session", "neurons") if fits else ())
     for session, neurons in facts.sessions.items():
-        cells = [one_line(session, 200), f"{neurons} (0 to {neurons - 1})", _group_text(facts, session)]
-        sessions.add_row(*cells, *([_quality_text(facts, session)] if facts.quality else []))
+        cells = [text(facts, session) for text in columns.values()]
+        sessions.add_row(one_line(session, 200), f"{neurons} (0 to {neurons - 1})", *cells)
     console.print(sessions)
 
 

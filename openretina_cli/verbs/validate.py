@@ -24,9 +24,8 @@ if TYPE_CHECKING:  # mistakes are told before torch is there
 
     from openretina_cli.config.settings import Settings
     from openretina_cli.models.retina import Retina
-    from openretina_cli.validation.bench import Validation
     from openretina_cli.validation.held_out import Rescored
-    from openretina_cli.validation.report import TypeSummary
+    from openretina_cli.validation.verdict import TypeSummary, Validation
 
 HELD_OUT = "--held-out"
 MOST_REASONS = 20
@@ -56,6 +55,7 @@ stimulus, and validation.png; from folders, only where out= says so.
   gain      (response - grey) / (best response known - grey)
   natural   gain of the best of 500 natural clips, windowed to the cell, of the
             same norm and range
+  pct       percentile among these clips: percent of them that the stimulus beats
   cosine    with the stimulus that the truth itself leads to
 
 --held-out works for every ensemble: it optimises on all members but one and
@@ -87,15 +87,16 @@ def _summary_cells(summary: TypeSummary) -> list[str]:
         _number(summary.worst_gain),
         _number(summary.mean(lambda row: row.natural_gain)),
         f"{summary.above_natural}/{len(summary.rows)}",
+        f"{summary.mean(lambda row: row.percentile):.1f}",
         _number(summary.mean(lambda row: row.cosine)),
         _number(summary.times_grey),
     ]
 
 
 def _print_validation(rows: Sequence[Validation], console: SafeConsole) -> None:
-    from openretina_cli.validation.report import TypeSummary, by_type
+    from openretina_cli.validation.verdict import TypeSummary, by_type
 
-    numbers = ("cells", "gain", "worst", "natural", "above", "cosine", "x grey")
+    numbers = ("cells", "gain", "worst", "natural", "above", "pct", "cosine", "x grey")
     table = columns_table(("type", *numbers), numbers)
     several = len({row.objective for row in rows}) > 1
     summaries = by_type(rows)
@@ -107,7 +108,8 @@ def _print_validation(rows: Sequence[Validation], console: SafeConsole) -> None:
         whole = TypeSummary("all", kind, tuple(row for row in rows if row.objective == kind))
         table.add_row(f"all ({kind})" if several else "all", *_summary_cells(whole), style="bold")
     console.print(table)
-    console.print("above: beats the best natural clip; x grey: response / response to grey", style="dim")
+    console.print("above: beats the best natural clip; pct: percentile among the natural clips", style="dim")
+    console.print("x grey: response / response to grey", style="dim")
 
 
 def _print_held_out(rows: Sequence[Rescored], console: SafeConsole) -> None:
@@ -163,16 +165,16 @@ def _validate_cells(overrides: Sequence[str], console: SafeConsole) -> None:
 
     settings = compose_settings(overrides)
     folder = _output(Path(settings.out), settings.overwrite)
+    from openretina_cli.simulation.retina import SimulatedRetina
     from openretina_cli.validation.bench import validate_stimuli
     from openretina_cli.validation.cells import about_one_cell, optimize_cells, plan_cells
     from openretina_cli.validation.report import write_validation
-    from openretina_cli.validation.run_folders import check_places
-    from openretina_cli.validation.truth import Truth, check_twin
+    from openretina_cli.validation.run_folders import check_places, check_twin
 
     about_one_cell(settings)
     check_places(settings)
     retina, device = _build(settings, console)
-    truth = Truth().to(device)
+    truth = SimulatedRetina().to(device)
     check_twin(retina.facts, truth)
     plans = plan_cells(settings, retina, list(truth.facts.sessions), device, _names_neurons(overrides))
     with Stages(console) as report:
@@ -188,16 +190,19 @@ def _validate_folders(folders: Sequence[str], overrides: Sequence[str], console:
     folder = _output(Path(expand_home(places["out"])), places.get("overwrite") == "true") if "out" in places else None
     import torch
 
+    from openretina_cli.simulation.retina import SimulatedRetina
     from openretina_cli.validation.bench import validate_stimuli
     from openretina_cli.validation.report import write_validation
     from openretina_cli.validation.run_folders import of_simulation, read_candidate, read_results
-    from openretina_cli.validation.truth import Truth
 
     results, errors = read_results([Path(name) for name in folders])
     runs = of_simulation(results) if results else []
     if len(runs) < len(results):
         console.print(f"{len(results) - len(runs)} runs of other models are left out", style="dim")
-    truth, candidates = cache(Truth), []  # calibrating the simulation takes 3 s, which runs that are refused need not
+    truth = cache(
+        SimulatedRetina
+    )  # calibrating the simulation takes 3 s, which runs that are refused need not wait for
+    candidates = []
     for run in runs:
         try:
             candidates.append(read_candidate(run, truth, torch.device("cpu")))

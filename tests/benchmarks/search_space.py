@@ -20,9 +20,9 @@ from openretina_cli.filters import SPACE, share_above
 from openretina_cli.models.twin import EnsembleModel, Twin
 from openretina_cli.run.model import build_model
 from openretina_cli.separable import rank_share
+from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.validation.cells import optimize_cells, plan_cells
 from openretina_cli.validation.stacks import measure, moved_onto, silent
-from openretina_cli.validation.truth import Truth
 
 BASE = ["device=cpu", "constraint=[norm_and_range]", "stimulus.norm=30", "stimulus.std=1", "stopper.max_iterations=100"]
 """Norm and start of Höfling et al. 2024, at the example notebook's learning rate and window."""
@@ -62,7 +62,9 @@ class Found:
     missed_norm: int
 
 
-def found_under(words: Sequence[str], own: EnsembleModel, other: EnsembleModel, truth: Truth, step: int) -> Found:
+def found_under(
+    words: Sequence[str], own: EnsembleModel, other: EnsembleModel, truth: SimulatedRetina, step: int
+) -> Found:
     """Optimise every `step`-th cell of both sessions under a setting, and score what comes out."""
     settings = compose_settings([*words])
     plans = plan_cells(settings, own, list(truth.facts.sessions), torch.device("cpu"), False)[::step]
@@ -98,7 +100,7 @@ def main(step: int, names: Sequence[str]) -> None:
     retina = build_model(compose_settings([*BASE]).model, 50, torch.device("cpu"), None)
     members = [cast(Twin, member) for member in cast(EnsembleModel, retina).members]
     own, other = EnsembleModel(members[:4], retina.facts), EnsembleModel(members[4:], retina.facts)
-    truth, raw = Truth(), None
+    truth, raw = SimulatedRetina(), None
     say("| setting | four twins | fifth twin | truth | above 0.25 cycles per pixel | rank-1 share | norm missed |")
     say("|---|---|---|---|---|---|---|")
     for name in names or SETTINGS:

@@ -85,14 +85,9 @@ def _mapping(*_: Any) -> dict[Any, Any]:
     return {}
 
 
-def _parameter(data: Any, *_: Any) -> Any:
-    return data
-
-
 TABLE = {
     **PLAIN_GLOBALS,
     ("collections", "defaultdict"): _mapping,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
     ("torch", "ComplexFloatStorage"): torch.complex64,  # so that the refusal can name the weight
 }
 """What a checkpoint may ask for beside tensors."""
