@@ -1,0 +1,202 @@
+"""The twin of a run, loaded again from the settings that its folder states, as data.
+
+Nothing that a folder names is imported, and no address of the web that a folder names is opened: a model is built only
+from a class of the packaged options, and from addresses that those state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openretina_cli.config.help import settings_of
+from openretina_cli.config.target import TARGET, Option, packaged_targets, read_option
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.export.source import Source
+from openretina_cli.location import config_directory
+
+if TYPE_CHECKING:
+    from openretina_cli.models.download import Report
+    from openretina_cli.models.retina import Retina
+
+REPAIR = "export.ask=false, with export.grey.mean and export.grey.sd"
+MAX_VALUES = 5_000
+"""Values in the settings of a model."""
+
+
+def _leaves(name: str, tree: object) -> Iterator[tuple[str, object]]:
+    """Every value of a tree with its dotted name, those in lists too."""
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else None
+    if items is None:
+        yield name, tree
+    for key, value in items or ():
+        yield from _leaves(f"{name}.{key}", value)
+
+
+def _packaged_addresses() -> set[str]:
+    files = (config_directory() / "model").glob("*.yaml")
+    return {setting.value for path in files for setting in settings_of(path) if "://" in setting.value}
+
+
+def model_option(source: Source) -> Option:
+    """The model of a run, as its folder states it.
+
+    Raises:
+        SettingError: it states none, a class of the user's, an address of its own, or settings that are wrong.
+    """
+    if source.settings is None:
+        raise SettingError(f"{source.folder} does not state its model, so the twin cannot be asked", repair=REPAIR)
+    leaves = list(_leaves("model", source.settings))
+    if len(leaves) > MAX_VALUES:
+        raise SettingError(f"{source.folder} has {len(leaves)} settings", expected=f"at most {MAX_VALUES}")
+    for name, value in leaves:
+        if TARGET in name.split(".") and (name != f"model.{TARGET}" or value not in packaged_targets()):
+            raise SettingError(
+                f"{source.folder} was made with a class of the user's ({name}={value!r:.80}), and export imports no "
+                "class that a folder names",
+                repair=REPAIR,
+            )
+        if "${" in f"{name}{value}":
+            raise SettingError(f"{source.folder} has a setting that is not resolved: {name}={value!r:.80}")
+        if "://" in str(value) and value not in _packaged_addresses():
+            raise SettingError(
+                f"{source.folder} names an address, {name}={value!r:.80}, and none is opened", repair=REPAIR
+            )
+    try:
+        return read_option("model", source.settings, "model.")
+    except SettingError as error:
+        raise SettingError(f"{source.folder}: {error.problem}", expected=error.expected) from error
+
+
+class Twins:
+    """Loads the models of runs, and keeps the last one.
+
+    Args:
+        device: where to compute, as `device=` says it.
+        report: called with the progress of a download.
+
+    Raises:
+        SettingError: there is no such device.
+    """
+
+    def __init__(self, device: str, report: Report | None = None) -> None:
+        from openretina_cli.config.settings import DEVICE
+        from openretina_cli.run.model import choose_device
+
+        if DEVICE.fullmatch(device) is None:
+            raise SettingError(f"device={device}", expected="auto, cpu, cuda, cuda:0 or mps")
+        self._device = choose_device(device)
+        self._report = report
+        self._kept: tuple[str, Retina] | None = None
+        self._grey: dict[tuple[str, tuple[int, ...], tuple[int, ...], object], float] = {}
+
+    def of(self, source: Source, frames: int, **changes: Any) -> Retina:
+        """The twin of a run.
+
+        Args:
+            source: the run.
+            frames: length of its stimulus.
+            changes: settings of the model that are to be others than the run's.
+
+        Raises:
+            OpenRetinaError: it cannot be loaded, or is not the one that the run was made with.
+        """
+        from openretina_cli.run.model import build_model
+
+        option = model_option(source).with_arguments(**changes)
+        key = json.dumps([option.target, option.arguments], sort_keys=True, default=repr)
+        if self._kept is None or self._kept[0] != key:
+            try:
+                self._kept = key, build_model(option, frames, self._device, self._report)
+            except OpenRetinaError:
+                raise
+            except Exception as error:  # whatever a stranger's values make a constructor raise
+                raise SettingError(
+                    f"{source.folder} has settings that cannot be used: {type(error).__name__}", repair=REPAIR
+                ) from error
+            self._grey.clear()
+        retina = self._kept[1]
+        if source.sha256 and retina.facts.sha256 != source.sha256:
+            raise ArtifactError(
+                f"{source.folder} was made with other weights than {retina.facts.source} holds now", repair=REPAIR
+            )
+        _check_cells(source, retina)
+        return retina
+
+    def responses(self, source: Source, stimuli: NDArray[np.float32]) -> list[float]:
+        """Mean response of a run's cells in its window to each of `(stimulus, channel, time, height, width)`.
+
+        Raises:
+            OpenRetinaError: the twin cannot be loaded, or answers with NaN.
+        """
+        import torch
+
+        retina = self.of(source, stimuli.shape[2])
+        with torch.inference_mode():
+            answer = retina(torch.from_numpy(stimuli).to(self._device), source.session)
+            chosen = answer[:, _window(source, answer.shape[1]), list(source.neurons)]
+            found: list[float] = chosen.double().mean(dim=(1, 2)).tolist()
+        if not np.isfinite(found).all():
+            raise ArtifactError(f"the twin of {source.folder} answers with NaN or infinity", repair=REPAIR)
+        return found
+
+    def grey(self, source: Source, shape: tuple[int, ...]) -> float:
+        """The same to grey, the model's zero; asked once for equal cells."""
+        key = (source.session, source.neurons, shape, source.window)
+        if key not in self._grey:
+            self._grey[key] = self.responses(source, np.zeros((1, *shape), np.float32))[0]
+        return self._grey[key]
+
+    def centre(self, source: Source, shape: tuple[int, ...]) -> tuple[float, float]:
+        """The centre of a run's cells in the field of the model as it was recorded, x to the right and y up, in um.
+
+        It is the centre of the squared gradient of the mean response at grey, so that no kind of readout is assumed.
+
+        Raises:
+            SettingError: the model's readouts were not centred, so the stimulus is where its cells are already.
+        """
+        import torch
+
+        if not (source.settings or {}).get("center_readouts", False) or source.pixel_size is None:
+            raise SettingError(
+                f"export.protocol.positions=cells: {source.folder} was not made with model.center_readouts=true, so "
+                "its stimulus is in place already",
+                repair="export.protocol.positions=center",
+            )
+        retina = self.of(source, shape[1], center_readouts=False)
+        stimulus = torch.zeros((1, *shape), device=self._device, requires_grad=True)
+        answer = retina(stimulus, source.session)[..., list(source.neurons)].mean()
+        (gradient,) = torch.autograd.grad(answer, stimulus)
+        return _centre(gradient[0].square().sum((0, 1)).cpu().numpy(), source)
+
+
+def _centre(energy: NDArray[np.float32], source: Source) -> tuple[float, float]:
+    total = float(energy.sum())
+    if not total > 0:
+        raise ArtifactError(
+            f"the cells of {source.folder} have no gradient at grey", repair="export.protocol.positions=[[x,y],...]"
+        )
+    rows, columns = (np.arange(edge) - (edge - 1) / 2 for edge in energy.shape)
+    size = source.pixel_size or 1.0
+    x, y = float((energy.sum(0) * columns).sum()), -float((energy.sum(1) * rows).sum())
+    return round(x / total * size, 1), round(y / total * size, 1)
+
+
+def _check_cells(source: Source, retina: Retina) -> None:
+    cells = retina.facts.sessions.get(source.session)
+    if cells is None or not source.neurons or max(source.neurons) >= cells:
+        raise ArtifactError(
+            f"{source.folder} names cells {source.neurons!r:.60} of session {source.session!r:.60}, which "
+            f"{retina.facts.name} has not"
+        )
+
+
+def _window(source: Source, frames: int) -> slice:
+    start, stop = source.window or (0, frames)
+    if not 0 <= start < stop <= frames:
+        raise ArtifactError(f"{source.folder} names window [{start}, {stop}) of {frames} response frames")
+    return slice(start, stop)

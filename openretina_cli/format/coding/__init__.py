@@ -1,0 +1,1 @@
+"""Codings that several formats share."""
