@@ -13,7 +13,7 @@ from openretina_cli.completion import candidates, words_of
 from openretina_cli.main import main
 
 Complete = Callable[..., list[str]]
-VERBS = ["optimize", "models", "render", "report", "validate"]
+VERBS = ["optimize", "models", "render", "report", "respond", "tune", "validate"]
 
 
 @pytest.fixture
@@ -40,10 +40,10 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def test_every_verb_is_found(complete: Complete) -> None:
     assert complete("openretina ") == sorted(VERBS)
-    assert complete("openretina re") == ["render", "report"]
+    assert complete("openretina re") == ["render", "report", "respond"]
 
 
-@pytest.mark.parametrize("verb", ["render", "report", "validate"])
+@pytest.mark.parametrize("verb", ["render", "report", "respond", "tune", "validate"])
 def test_verbs_of_folders_find_folders(verb: str, complete: Complete) -> None:
     assert "outputs/" in complete(f"openretina {verb} out")
     assert complete(f"openretina {verb} outputs/") == ["outputs/first/", "outputs/second/"]

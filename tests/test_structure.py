@@ -13,7 +13,7 @@ FLOORS = (
     ("__main__",),
     ("main",),
     ("verbs",),
-    ("validation",),
+    ("validation", "finding"),
     ("run",),
     ("report",),
     ("loop",),

@@ -1,0 +1,50 @@
+"""The files of `openretina tune`, for one run: the table of all points, and the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from openretina_cli.analysis.tuning import percent_of_maximum
+from openretina_cli.finding.files import number, png_bytes, publish
+from openretina_cli.finding.tuning import Curve
+from openretina_cli.finding.tuning_figure import draw_tuning
+from openretina_cli.text import csv_text
+
+TABLE, FIGURE = "tuning.csv", "tuning.png"
+HEADER = (
+    *("curve", "x_name", "x", "y_name", "y", "response", "percent_of_maximum"),
+    *("slope_x", "slope_y", "outside_range"),
+)
+
+
+def _rows(curve: Curve) -> Iterator[list[object]]:
+    nothing, count = float("nan"), len(curve.x)
+    slope = np.full((count, 2), nothing)
+    slope[:, : curve.slope.shape[1]] = curve.slope if curve.slope.size else nothing
+    ys = curve.y if curve.y.size else np.full(count, nothing)
+    percent = percent_of_maximum(curve.response)
+    for x, y, response, share, along, outside in zip(
+        curve.x, ys, curve.response, percent, slope, curve.outside, strict=True
+    ):
+        numbers = map(number, (response, share, *along, outside))
+        yield [curve.kind, curve.x_name, number(x), curve.y_name, number(y), *numbers]
+
+
+def write_tuning(curves: Sequence[Curve], title: str, folder: Path) -> list[Path]:
+    """Write figure and table of a run, both or neither.
+
+    Raises:
+        ArtifactError: a file could not be written.
+    """
+    figure = png_bytes(draw_tuning(curves, title))
+    table = csv_text([HEADER, *(row for curve in curves for row in _rows(curve))])
+    return publish(
+        folder,
+        {
+            FIGURE: lambda path: path.write_bytes(figure),
+            TABLE: lambda path: path.write_text(table, encoding="utf-8"),
+        },
+    )

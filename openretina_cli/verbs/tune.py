@@ -1,0 +1,95 @@
+"""Tune around an optimum: contrast, colour, size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from openretina_cli.completion import paths, starting
+from openretina_cli.errors import RunError
+from openretina_cli.finding.command import open_runs, output_folder, read_words, tell_left_out, whole
+from openretina_cli.terminal.console import make_console
+from openretina_cli.terminal.progress import Bar
+
+WRITES_FILES = True
+NAMES = ("points", "device", "out")
+HELP = """\
+usage: openretina tune DIR [KEY=VALUE ...]
+
+Vary the stimulus of every finished run in a folder, and record how its own
+neurons respond.
+
+  openretina tune outputs/sweep
+  openretina tune outputs/sweep/neuron=42 points=21
+
+  points=11      points along each axis of the colour grid, 3 to 51 (Hoefling et
+                 al. 2024, Fig. 5: 11); other curves have 2 * points - 1
+  model=NAME     the model that is asked, with model.KEY=VALUE; by default the
+                 one that the runs were made with
+  device=auto    auto, cpu, cuda or mps
+  out=FOLDER     where the files go, in a folder per run; by default into the
+                 folder of each run
+
+Written for each run, both or neither, and anew every time (about a second for
+each); after Ctrl-C those of the runs that were done are there:
+
+  tuning.csv     a row per point, with the share of its values outside the
+                 model's range
+  tuning.png     the same as a figure; points outside the range are open
+
+  contrast   the same shape, at norms from zero to twice its own
+  colour     each channel from -1 to 1 at equal norm, with iso-response lines
+             and the gradient; every pair of channels, the others at 1
+  size       discs around the pixel of most energy, grey outside
+  time, right, down   shifts by whole frames and pixels; grey moves in
+
+A response is the mean over the run's neurons and the response frames that it
+optimised. No class that a folder names is imported: for runs of a class of
+yours type model=.
+"""
+
+
+def help_text(argv: Sequence[str]) -> str:
+    """The arguments, with examples."""
+    del argv
+    return HELP
+
+
+def complete(before: Sequence[str], word: str) -> Iterator[str]:
+    """Folders and settings."""
+    del before
+    yield from paths(word, folders_only=True)
+    yield from starting((f"{name}=" for name in (*NAMES, "model")), word)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run `openretina tune` with its arguments.
+
+    Raises:
+        OpenRetinaError: the user's mistake, or something that failed.
+        Exception: an error of Hydra's about a model's settings, which `config.errors.explain` puts into a sentence.
+    """
+    words = read_words(argv, "tune", NAMES, ("model",))
+    points = whole("points", words.settings.get("points", "11"), 3, 51)
+    out = output_folder(words, words.folder)
+    console = make_console()
+    opened = open_runs(words, console)
+    from openretina_cli.finding.tuning import Tuner
+    from openretina_cli.finding.tuning_files import write_tuning
+
+    for session in dict.fromkeys(stimulus.result.session for stimulus in opened.stimuli):
+        opened.retina.examine(session)
+    written, errors = [], list(opened.errors)
+    with Bar(console, "tuning", len(opened.stimuli)) as bar:
+        for done, stimulus in enumerate(opened.stimuli, 1):
+            try:
+                curves = Tuner(opened.retina, stimulus, opened.device, points).all()
+            except RunError as error:
+                errors.append(RunError(f"{stimulus.name}: {error.problem}", expected=error.expected))
+                continue
+            written += write_tuning(curves, f"{stimulus.name}: {stimulus.result.title}", out / stimulus.name)
+            bar.move(done)
+    console.print(f"{len(written) // 2} of {len(opened.stimuli)} runs tuned", style="bold")
+    for path in written[:2]:
+        console.print(str(path), overflow="fold")
+    tell_left_out(replace(opened, errors=errors), console)

@@ -1,0 +1,150 @@
+"""Tuning around a stimulus: a linear cell gives the grid, the iso-lines and the arrows that algebra gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from openretina_cli.analysis.tuning import (
+    colour_axis,
+    colour_pairs,
+    colour_weights,
+    disc_radii,
+    discs,
+    equal_norms,
+    iso_lines,
+    middle,
+    percent_of_maximum,
+    scaled,
+    shifted,
+    shifts,
+)
+from openretina_cli.finding.tuning import colour_responses, respond_to
+from openretina_cli.models.facts import ModelFacts
+
+CPU = torch.device("cpu")
+
+
+def stimulus(channels: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=(channels, 5, 6, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_linear_cell_gives_the_analytic_grid_and_arrows(channels: int) -> None:
+    shape, weights = stimulus(channels), stimulus(channels, seed=1)
+    basis = equal_norms(shape)
+    # what one unit of contrast of each channel adds
+    gains = np.einsum("cthw,cthw->c", basis.astype(np.float64), weights)
+    for pair in colour_pairs(channels):
+        grid = colour_weights(channels, pair, 11)
+        assert len(grid) == (11 if channels == 1 else 121)
+        found, slopes = colour_responses(lambda x: (x * torch.from_numpy(weights)).sum((1, 2, 3, 4)), basis, grid, CPU)
+        # float32 sums of some hundred products of order one
+        np.testing.assert_allclose(found, grid @ gains, atol=1e-4)
+        np.testing.assert_allclose(slopes, np.broadcast_to(gains, slopes.shape), atol=1e-4)
+
+
+def test_iso_lines_of_a_linear_cell_are_straight_and_at_right_angles_to_its_arrows() -> None:
+    axis, gains = colour_axis(11), np.array([2.0, -3.0])
+    grid = (colour_weights(2, (0, 1), 11) @ gains).reshape(11, 11)
+    (line,) = iso_lines(axis, grid, 1.0)
+    # linear interpolation of a linear function is exact up to rounding of float64
+    np.testing.assert_allclose(line @ gains, 1.0, atol=1e-12)
+    np.testing.assert_allclose(np.diff(line, axis=0) @ gains, 0, atol=1e-12)
+    assert np.abs(line).max() == pytest.approx(1, abs=1e-12), "it runs to the edge"
+    assert iso_lines(axis, grid, 6.0) == []
+
+
+def test_the_grid_of_a_symmetric_cell_is_symmetric() -> None:
+    basis = equal_norms(np.repeat(stimulus(1), 2, axis=0))
+    grid, slopes = colour_responses(lambda x: x.square().sum((1, 2, 3, 4)), basis, colour_weights(2, (0, 1), 11), CPU)
+    table = grid.reshape(11, 11)
+    for same in (table.T, table[::-1], table[:, ::-1]):
+        # the same float32 terms, summed in another order
+        np.testing.assert_allclose(table, same, rtol=1e-5)
+    np.testing.assert_allclose(slopes.reshape(11, 11, 2)[5, 5], 0, atol=1e-6)
+
+
+@given(st.integers(1, 4), st.integers(0, 20))
+def test_equal_norms_keep_the_joint_norm_and_the_shapes(channels: int, seed: int) -> None:
+    shape = stimulus(channels, seed)
+    equal = equal_norms(shape)
+    norms = np.linalg.norm(equal.reshape(channels, -1), axis=1)
+    # float32 values
+    np.testing.assert_allclose(norms, np.linalg.norm(shape) / np.sqrt(channels), rtol=1e-5)
+    own = np.linalg.norm(shape.reshape(channels, -1), axis=1)
+    for before, after, was, now in zip(shape, equal, own, norms, strict=True):
+        np.testing.assert_allclose(after / now, before / was, atol=1e-5)
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    shape = stimulus(2)
+    shape[1] = 0
+    np.testing.assert_allclose(equal_norms(shape), shape, rtol=1e-6)
+
+
+def test_discs_grow_from_one_pixel_to_the_whole_field() -> None:
+    shape = stimulus(2)
+    shape[:, :, 2, 3] *= 100
+    centre = middle(shape)
+    assert centre == (2, 3)
+    stack = discs(shape, centre, disc_radii(6, 4, centre, 9))
+    lit = (stack != 0).any(axis=(1, 2)).sum(axis=(1, 2))
+    assert lit[0] == 1
+    assert (np.diff(lit) >= 0).all()
+    np.testing.assert_array_equal(stack[-1], shape)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_shifts_move_whole_steps_and_bring_in_grey(axis: int) -> None:
+    shape = stimulus(2)
+    moved = shifted(shape, axis, [-1, 0, 2])
+    length = shape.shape[axis]
+    np.testing.assert_array_equal(moved[1], shape)
+    np.testing.assert_array_equal(moved[2].take(range(2, length), axis), shape.take(range(length - 2), axis))
+    assert not moved[2].take([0, 1], axis).any()
+    np.testing.assert_array_equal(moved[0].take(range(length - 1), axis), shape.take(range(1, length), axis))
+    assert not moved[0].take([length - 1], axis).any()
+
+
+@given(st.integers(1, 100), st.integers(3, 51))
+def test_shifts_are_symmetric_different_and_not_more_than_asked_for(length: int, points: int) -> None:
+    steps = shifts(length, points)
+    assert 0 in steps
+    assert [-step for step in steps[::-1]] == steps
+    assert len(steps) == len(set(steps)) <= points
+    assert steps[-1] == (max(length // 3, 1) if length > 1 else 0)
+
+
+def test_contrast_scales_and_percent_refers_to_the_largest() -> None:
+    shape = stimulus(1)
+    np.testing.assert_array_equal(scaled(shape, [0, 2])[1], 2 * shape)
+    np.testing.assert_array_equal(percent_of_maximum(np.array([1.0, 4.0])), [25, 100])
+    assert np.isnan(percent_of_maximum(np.array([-1.0, 0.0]))).all()
+
+
+def test_the_model_is_asked_in_batches_and_never_point_by_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def ask(stack: Tensor) -> Tensor:
+        sizes.append(len(stack))
+        return stack.sum((1, 2, 3, 4))
+
+    monkeypatch.setattr("openretina_cli.finding.tuning.MOST_VALUES", 50 * 2 * 5 * 6 * 4)
+    stack = scaled(stimulus(2), np.linspace(0, 1, 121))
+    np.testing.assert_allclose(respond_to(ask, stack, CPU), stack.sum((1, 2, 3, 4)), atol=1e-4)
+    assert sizes == [50, 50, 21]
+
+
+def test_a_range_that_is_not_known_is_not_judged() -> None:
+    from openretina_cli.finding.tuning import outside_range
+
+    facts = ModelFacts("m", {"s": 1}, ("a", "b"), 6, 4, lag=0, frame_rate=None)
+    assert np.isnan(outside_range(stimulus(2)[None], facts)).all()
+    limited = ModelFacts("m", {"s": 1}, ("a", "b"), 6, 4, 0, None, stimulus_range=((0.0, None), (None, None)))
+    assert outside_range(stimulus(2)[None], limited) == pytest.approx((stimulus(2)[0] < 0).mean() / 2)
