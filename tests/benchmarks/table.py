@@ -30,7 +30,7 @@ def comparison_rows(lines: Iterable[Line], asked: bool) -> Iterator[str]:
     yield f"{'':<56} {'reference':<28} {'ours':<28} {'ratio':>6}  asked"
     for line in lines:
         times = "" if (found := ratio(line)) is None else f"{found:.1f}"
-        wanted = f"{line.wanted:g}" if asked else "-"
+        wanted = f"{line.wanted:g}" if asked and line.wanted else "-"
         yield f"{line.name:<56} {_spread(line.reference):<28} {_spread(line.ours):<28} {times:>6}  {wanted}"
 
 

@@ -64,8 +64,8 @@ class ShapeResult:
         """Memory and arithmetic."""
         rate, own = 1e-9 / statistics.median(self.line.ours), self.done / 1e9
         return (
-            f"{self.line.name.split()[1]:<16} peak {self.peaks[0]:.0f} and {self.peaks[1]:.0f} MB,"
-            f" stimuli differ by {self.difference:.1e}; {own:.3f} GFLOP done at {self.done * rate:.0f} GFLOP/s,"
+            f"{self.line.name.split()[1].removesuffix(','):<16} peak {self.peaks[0]:.0f} and {self.peaks[1]:.0f} MB,"
+            f" stimuli differ by {self.difference:.1e}; {own:.3f} GFLOP done at {self.done * rate:.1f} GFLOP/s,"
             f" {self.done * rate / self.product:.0%} of a matrix product's {self.product:.0f};"
             f" plain form needs {self.needed / 1e9:.1f} GFLOP: {self.needed * rate:.0f} GFLOP/s of it"
         )
