@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import torch
 
+from openretina_cli.config.class_import import find_class
 from openretina_cli.config.settings import Settings
-from openretina_cli.config.target import TARGET, Option, find_class
+from openretina_cli.config.target import TARGET, Option
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina

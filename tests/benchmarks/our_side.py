@@ -12,7 +12,6 @@ import flops
 import numpy as np
 import torch
 from clock import FlopCounter, matrix_product, set_threads, stopwatch, torch_facts
-from hydra.types import RunMode
 from numpy.typing import NDArray
 from problem import CHECKPOINT, FRAMES, Run, runs, swept
 from side import serve
@@ -85,7 +84,7 @@ def write_all(overrides: Sequence[str], bench: Workbench) -> None:
         RuntimeError: a run failed.
     """
     args, _ = read_arguments(["-m", *overrides])
-    composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
+    composed = partial(compose, args)
     sweep = plan_sweep(expand(read_overrides(args.overrides, sweeps=True), _no_cells), composed)
     sweep.directory.mkdir(parents=True)
     with batch_runner(sweep.directory, sweep.groups[0], None, Silent(), Solver(Silent(), bench)) as runner:
