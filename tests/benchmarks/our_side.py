@@ -21,11 +21,10 @@ from openretina_cli.config.expand import expand
 from openretina_cli.config.settings import Settings
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.models.twin import EnsembleModel
-from openretina_cli.run.acceleration import accelerate
 from openretina_cli.run.batch import batch_runner
 from openretina_cli.run.model import Workbench
 from openretina_cli.run.plan import plan_sweep
-from openretina_cli.run.problem import Plan
+from openretina_cli.run.problem import Plan, accelerate
 from openretina_cli.run.solver import Solver
 
 OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=168")
