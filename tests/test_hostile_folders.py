@@ -19,7 +19,7 @@ from openretina_cli.main import main
 from openretina_cli.store.files import MAX_STRING, read_bytes, read_json, read_yaml
 from openretina_cli.store.finder import find_finished, find_runs
 from openretina_cli.store.folder import RunFolder
-from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import read_result
 
 MUTANTS, WORKERS = mutants(520), 2
 

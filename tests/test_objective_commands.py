@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from openretina_cli.main import main
-from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import read_result
 from openretina_cli.validation.control import natural_clips
 from openretina_cli.validation.run_folders import read_settings_of
 

@@ -14,9 +14,8 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.run.acceleration import WindowedModel, accelerate
 from openretina_cli.run.model import build_model
-from openretina_cli.run.problem import Plan, plan_run
+from openretina_cli.run.problem import Plan, WindowedModel, accelerate, plan_run
 from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Solved, solve
 from openretina_cli.stopper import Step

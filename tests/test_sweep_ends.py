@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from openretina_cli.config.uninterrupted import uninterrupted
+from openretina_cli.config.template import uninterrupted
 from openretina_cli.main import main
 
 NEURONS = 100

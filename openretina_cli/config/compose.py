@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,11 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from openretina_cli.config.composed import without_hydra
 from openretina_cli.config.overrides import literal, read_overrides
 from openretina_cli.config.paths import PATHS, expand_home
 from openretina_cli.config.provenance import Record
-from openretina_cli.config.settings import Settings, current, read_settings
+from openretina_cli.config.settings import Settings, current, read_settings, without_hydra
 from openretina_cli.config.template import LOCKS, Job, register_resolvers
 from openretina_cli.errors import SettingError
 from openretina_cli.store.package import config_directory
@@ -88,8 +87,10 @@ def expand_homes(config: DictConfig) -> None:
                 node[key] = expand_home(value)
 
 
-def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMode = RunMode.RUN) -> DictConfig:
-    """Compose settings, Hydra's own among them; global state of Hydra's is cleared again.
+def compose(args: argparse.Namespace, overrides: Sequence[str]) -> DictConfig:
+    """Compose settings of a run, or those that the runs of a sweep share, Hydra's own among them.
+
+    Global state of Hydra's is cleared again.
 
     Raises:
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
@@ -97,20 +98,12 @@ def compose(args: argparse.Namespace, overrides: Sequence[str], run_mode: RunMod
     register_resolvers()
     hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=search_path(args))
     try:
-        config = hydra.compose_config(args.config_name or CONFIG_NAME, list(overrides), run_mode=run_mode)
+        mode = RunMode.MULTIRUN if is_sweep(args) else RunMode.RUN
+        config = hydra.compose_config(args.config_name or CONFIG_NAME, list(overrides), run_mode=mode)
         expand_homes(config)
         return config
     finally:
         GlobalHydra.instance().clear()
-
-
-def compose_sweep(args: argparse.Namespace, overrides: Sequence[str]) -> DictConfig:
-    """Compose what the runs of a sweep share, see `compose`.
-
-    Raises:
-        Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
-    """
-    return compose(args, overrides, run_mode=RunMode.MULTIRUN)
 
 
 def compose_settings(overrides: Sequence[str]) -> Settings:
@@ -153,3 +146,30 @@ def run_of_hydra(config: DictConfig) -> Job:
     """
     expand_homes(config)
     return Job(Path(HydraConfig.get().runtime.output_dir), read_settings(config))
+
+
+def hand_to_hydra(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, job: Callable[[DictConfig], object]
+) -> None:
+    """Let Hydra do what its flags say; its errors come back as exceptions.
+
+    Args:
+        args: the parsed command line.
+        parser: the parser that read it.
+        job: makes one run of composed settings.
+    """
+    modules: tuple[Any, ...] = (hydra_utils, hydra_internals)
+    before = [module.run_and_report for module in modules]
+    try:
+        for module in modules:
+            module.run_and_report = lambda function: function()
+        hydra_utils._run_hydra(
+            args=args,
+            args_parser=parser,
+            task_function=job,
+            config_path=str(config_directory()),
+            config_name=CONFIG_NAME,
+        )
+    finally:
+        for module, function in zip(modules, before, strict=True):
+            module.run_and_report = function

@@ -15,6 +15,9 @@ from openretina_cli.config.target import MISSING, Option, construct, read_option
 from openretina_cli.errors import SettingError
 from openretina_cli.store.identity import settings_key
 
+Composed = DictConfig
+"""Settings as Hydra composed them; the node `hydra` holds Hydra's own."""
+
 OBJECTIVES = ("neuron", "group")
 """Settings at the top level that an objective may state otherwise for itself."""
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -150,7 +153,24 @@ def _read_group(group: str, node: Mapping[str, Any]) -> Any:
     return read_option(group, node.get(group), f"{group}.")
 
 
-def plain_settings(config: DictConfig) -> dict[str, Any]:
+def without_hydra(config: Composed) -> Composed:
+    """The settings without Hydra's own."""
+    bare = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert isinstance(bare, DictConfig)  # noqa: S101  # what masked_copy returns, for the type checker
+    return bare
+
+
+def plain(node: Composed, *, resolve: bool) -> Any:
+    """A node as plain containers, with interpolations resolved or as they are written."""
+    return OmegaConf.to_container(node, resolve=resolve)
+
+
+def yaml_text(config: Composed) -> str:
+    """The settings as YAML, interpolations as they are written."""
+    return OmegaConf.to_yaml(config)
+
+
+def plain_settings(config: Composed) -> dict[str, Any]:
     """The composed settings as plain containers, interpolations resolved.
 
     `neuron` and `group` are those of the objective, which owns them: at the top level they are its default only.
@@ -197,7 +217,7 @@ def check_varied(key: str, value: object) -> None:
         require(value is None or isinstance(value, str), key, value, "the name of a session")
 
 
-def read_settings(config: DictConfig, like: Settings | None = None) -> Settings:
+def read_settings(config: Composed, like: Settings | None = None) -> Settings:
     """Check composed YAML and return it as typed settings.
 
     Args:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from openretina_cli.config.composed import without_hydra
 from openretina_cli.config.expand import VARIED, Request
 from openretina_cli.config.folder_name import short
 from openretina_cli.config.provenance import Record
-from openretina_cli.config.settings import Settings, read_settings
-from openretina_cli.config.uninterrupted import uninterrupted
+from openretina_cli.config.settings import Settings, read_settings, without_hydra
 from openretina_cli.store.identity import shapes_numbers
 
 LOCKS = ["struct", "readonly"]
@@ -28,6 +30,32 @@ def register_resolvers() -> None:
     """Let YAML call Hydra's `now` and `hydra`, and our `short`."""
     setup_globals()
     OmegaConf.register_new_resolver("short", short, replace=True)
+
+
+INTERRUPTS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold interrupts back until the block is over.
+
+    For work on OmegaConf's nodes: an exception out of the blue leaves them half changed, so that another error takes
+    its place, or is swallowed, and the sweep goes on. Signals reach the main thread only; in others this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in held[:1]:
+            signal.raise_signal(first)
 
 
 @dataclass(frozen=True)

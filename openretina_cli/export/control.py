@@ -71,7 +71,7 @@ def controls_of(kinds: list[str], movie: str | None) -> dict[str, Control]:
 
 
 def _natural(movie: str) -> Control:
-    from openretina_cli.tensor_file import read_tensor  # torch, which other controls do not wait for
+    from openretina_cli.models.tensor_file import read_tensor  # torch, which other controls do not wait for
 
     movies = read_tensor("export.protocol.movie", movie).numpy()
     movies = movies[None] if movies.ndim == 4 else movies

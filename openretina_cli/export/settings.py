@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from openretina_cli.checks import closest, positive, require
 from openretina_cli.config.compose import compose, read_arguments
-from openretina_cli.config.composed import plain, without_hydra
 from openretina_cli.config.overrides import read_overrides
+from openretina_cli.config.settings import plain, without_hydra
 from openretina_cli.config.target import Option, construct, read_option
 from openretina_cli.errors import SettingError
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.finder import find_finished
-from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import read_result
 from openretina_cli.store.stack_file import Stack, read_stacks
 
 Stimulus = NDArray[np.float32]
@@ -39,7 +39,7 @@ class Source:
         sha256: digest of the model's files.
         model: name of the model.
         settings: of the model, as plain values; None where no result states them.
-        load: reads the stimulus.
+        read: reads the stimulus.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Source:
     sha256: str
     model: str
     settings: Mapping[str, Any] | None
-    load: Callable[[], Stimulus]
+    read: Callable[[], Stimulus]
 
     def stimulus(self) -> Stimulus:
         """The stimulus `(channel, time, height, width)`.
@@ -62,7 +62,7 @@ class Source:
         Raises:
             ArtifactError: it cannot be read, is not finite, or has another number of channels than the run states.
         """
-        found = self.load()
+        found = self.read()
         if not np.isfinite(found).all():
             raise ArtifactError(f"{self.folder} holds a stimulus with NaN or infinity", expected="finite values")
         if len(found) != len(self.channels):
@@ -108,7 +108,7 @@ def _of_run(folder: Path) -> Source:
         sha256=result.sha256,
         model=result.model,
         settings=model if isinstance(model, Mapping) else None,
-        load=partial(read_stimulus, folder),
+        read=partial(read_stimulus, folder),
     )
 
 
@@ -136,7 +136,7 @@ def _row(stack: Stack, number: int) -> Source:
         sha256="",
         model="",
         settings=None,
-        load=partial(stack.row, number),
+        read=partial(stack.row, number),
     )
 
 

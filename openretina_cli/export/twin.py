@@ -17,7 +17,7 @@ from openretina_cli.config.help import settings_of
 from openretina_cli.config.target import TARGET, Option, packaged_targets, read_option
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.export.source import Source
-from openretina_cli.location import config_directory
+from openretina_cli.store.package import config_directory
 
 if TYPE_CHECKING:
     from openretina_cli.models.download import Report

@@ -18,8 +18,7 @@ from openretina_cli.models.facts import ModelFacts
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.finder import find_finished, shown_name
 from openretina_cli.store.package import config_directory, own_text
-from openretina_cli.store.reader import read_result
-from openretina_cli.store.result import COMPLETED, Result
+from openretina_cli.store.result import COMPLETED, Result, read_result
 from openretina_cli.store.values import below
 
 SUPPRESSING = ("mdi",)

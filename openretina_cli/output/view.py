@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
-from openretina_cli.store.reader import read_result
-from openretina_cli.store.result import Result
+from openretina_cli.store.result import Result, read_result
 from openretina_cli.text import one_line
 
 LONGEST_TITLE = 500

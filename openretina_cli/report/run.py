@@ -13,8 +13,15 @@ from openretina_cli.errors import ArtifactError
 from openretina_cli.report.names import LINKED, MOST_FILES, link
 from openretina_cli.store.finder import shown_name
 from openretina_cli.store.names import FAILURE, RESULT, is_plain
-from openretina_cli.store.reader import read_config, read_failure, read_result
-from openretina_cli.store.result import COMPLETED, DIVERGED, ChannelNumbers, Result
+from openretina_cli.store.result import (
+    COMPLETED,
+    DIVERGED,
+    ChannelNumbers,
+    Result,
+    read_config,
+    read_failure,
+    read_result,
+)
 from openretina_cli.store.values import flatten, texts
 
 FAILED, UNREADABLE = "failed", "unreadable"

@@ -22,9 +22,8 @@ from openretina_cli.output.chosen import pictures_of, write_numbers
 from openretina_cli.output.drawing.draw import Drawn
 from openretina_cli.output.drawing.keep import store_pictures
 from openretina_cli.output.drawing.renderer import Renderer
-from openretina_cli.run.failure import Failures, write_failure
 from openretina_cli.run.job_log import JobLog, collected
-from openretina_cli.run.plan import Group
+from openretina_cli.run.plan import Failures, Group, write_failure
 from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Reporter, Solved, Solver
 from openretina_cli.run.stimulus_set import write_members

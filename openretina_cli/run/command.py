@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from openretina_cli.config.compose import compose_sweep
-from openretina_cli.config.composed import Composed
+from openretina_cli.config.compose import compose, hand_to_hydra
 from openretina_cli.config.expand import spelled_out
-from openretina_cli.config.hydra_app import hand_to_hydra
 from openretina_cli.config.overrides import Override, quoted, read_overrides
+from openretina_cli.config.settings import Composed
 from openretina_cli.errors import SettingError
 from openretina_cli.report import write_report
 from openretina_cli.run.launcher import own_launcher
@@ -42,7 +41,7 @@ def sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: 
     Raises:
         OpenRetinaError: a mistake, or a run failed.
     """
-    composed = partial(compose_sweep, args)
+    composed = partial(compose, args)
     frame = composed([str(override.input_line) for override in overrides if _frames(override)])
     console = SweepConsole(make_console())
     if own_launcher(frame) is None or frame.hydra.runtime.choices["hydra/sweeper"] != "basic":
@@ -95,7 +94,7 @@ def _by_hydra(
     console: SweepConsole,
 ) -> None:
     _check_one_folder(overrides)
-    args.overrides = spelled_out(overrides, SweepRun(overrides, partial(compose_sweep, args), console).cells)
+    args.overrides = spelled_out(overrides, SweepRun(overrides, partial(compose, args), console).cells)
     args.overrides += [*_launcher_override(frame), _unnamed_settings(frame, overrides)]
     directory = Path(str(frame.hydra.sweep.dir)).absolute()
     args.overrides.append(quoted(f"hydra.sweep.dir={directory}"))

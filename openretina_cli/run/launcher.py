@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openretina_cli.checks import positive, require
-from openretina_cli.config.composed import Composed, plain
+from openretina_cli.config.settings import Composed, plain
 from openretina_cli.config.target import build, read_option
 
 OURS = ("array", "error", "job_name", "open_mode", "output", "wait")

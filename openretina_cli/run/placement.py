@@ -19,7 +19,7 @@ from openretina_cli.store.digest import digest_of_text
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.identity import recorded_key, settings_key, shapes_numbers
 from openretina_cli.store.names import FAILURE, RESULT
-from openretina_cli.store.reader import read_failure, read_overrides
+from openretina_cli.store.result import read_failure, read_overrides
 
 
 def placed_folders(

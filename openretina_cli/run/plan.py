@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
-from openretina_cli.config.composed import Composed
 from openretina_cli.config.expand import VARIED, Request
 from openretina_cli.config.folder_name import telling_keys
 from openretina_cli.config.provenance import Record
-from openretina_cli.config.settings import check_varied
+from openretina_cli.config.settings import Composed, Settings, check_varied
 from openretina_cli.config.template import Job, Template, shared_part
 from openretina_cli.errors import SettingError
 from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.placement import placed_folders
+from openretina_cli.store.aside import write_whole
 from openretina_cli.store.folder import RunFolder
+from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import FAILURE
 
+Failures = dict[Path, str]
+"""Why runs of a sweep failed, by folder."""
 Compose = Callable[[Sequence[str]], Composed]
 """Composes overrides into settings, Hydra's own among them."""
 
@@ -199,3 +204,22 @@ def standing(sweep: Sweep, currency: Currency) -> Progress:
         if left:
             todo.append(group.only(left))
     return Progress(tuple(finished), tuple(todo), changed, diverged)
+
+
+def write_failure(settings: Settings, reason: str, folder: Path) -> None:
+    """Write why there is no result; the next attempt, if it succeeds, removes it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    record = {
+        "status": "failed",
+        "error": reason,
+        "settings_key": settings.key,
+        "session": settings.session,
+        "neuron": settings.neuron if "neuron" in settings.values["objective"] else None,
+        "seed": settings.seed,
+        "settings": settings.values,
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    write_whole(folder, {FAILURE: json_bytes(record)})

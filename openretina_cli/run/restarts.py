@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from openretina_cli.config.class_import import find_class
 from openretina_cli.config.settings import Settings
-from openretina_cli.config.target import TARGET, build, find_class
+from openretina_cli.config.target import TARGET, build
 from openretina_cli.errors import SettingError
 from openretina_cli.loop.loop import Keep, Outcome, Problem, optimize_stack
 from openretina_cli.objective.base import AbstractObjective

@@ -6,16 +6,15 @@ from contextlib import suppress
 from typing import Any
 
 from openretina_cli.config.compose import current_restored, run_alone, run_of_hydra
-from openretina_cli.config.composed import Composed
 from openretina_cli.config.provenance import Record
-from openretina_cli.config.settings import Settings
+from openretina_cli.config.settings import Composed, Settings
 from openretina_cli.config.template import Job
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
 from openretina_cli.output.chosen import chosen_outputs
 from openretina_cli.run.currency import Currency
-from openretina_cli.run.failure import write_failure
+from openretina_cli.run.plan import write_failure
 from openretina_cli.store.folder import RunFolder
-from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import read_result
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.run import RunConsole
 

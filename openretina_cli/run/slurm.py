@@ -25,9 +25,8 @@ from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, RunError, SettingError
 from openretina_cli.run import slurm_queue
 from openretina_cli.run.currency import Currency
-from openretina_cli.run.failure import Failures
 from openretina_cli.run.launcher import Slurm
-from openretina_cli.run.plan import Group, Progress, Sweep
+from openretina_cli.run.plan import Failures, Group, Progress, Sweep
 from openretina_cli.run.slurm_queue import State, Task
 from openretina_cli.run.slurm_watch import Awaited, Watch, written
 from openretina_cli.store.aside import write_whole

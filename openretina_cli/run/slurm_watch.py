@@ -12,11 +12,11 @@ from pathlib import Path
 from openretina_cli.config.template import Job
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.run import slurm_queue
-from openretina_cli.run.failure import write_failure
+from openretina_cli.run.plan import write_failure
 from openretina_cli.run.slurm_queue import WAITING, State, Task
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.names import FAILURE, RESULT
-from openretina_cli.store.reader import read_failure
+from openretina_cli.store.result import read_failure
 
 MOST_S = 2.0
 """Seconds between two looks at the folders, which cost less than a look at the queue."""

@@ -19,10 +19,9 @@ from openretina_cli.loop.loop import Outcome, optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
 from openretina_cli.output.view import RunView
-from openretina_cli.run.acceleration import accelerate, full_responses
 from openretina_cli.run.currency import Currency
 from openretina_cli.run.model import Workbench
-from openretina_cli.run.problem import Plan
+from openretina_cli.run.problem import Plan, accelerate, full_responses
 from openretina_cli.run.restarts import optimize_best
 from openretina_cli.stopper import Step
 from openretina_cli.store.identity import Identity

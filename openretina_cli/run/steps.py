@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from openretina_cli.config.target import TARGET, Option, find_class
+from openretina_cli.config.class_import import find_class
+from openretina_cli.config.target import TARGET, Option
 from openretina_cli.errors import SettingError
 from openretina_cli.optimizer import OptimizerInit, build_optimizer, build_scheduled
 

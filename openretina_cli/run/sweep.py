@@ -8,18 +8,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from openretina_cli.config.compose import current_restored
-from openretina_cli.config.composed import yaml_text
 from openretina_cli.config.expand import Cells, expand
 from openretina_cli.config.overrides import Override
+from openretina_cli.config.settings import yaml_text
 from openretina_cli.config.template import Template
 from openretina_cli.errors import ArtifactError, RunError
 from openretina_cli.output.drawing.later import draw_missing
 from openretina_cli.report import write_report
 from openretina_cli.run import slurm
 from openretina_cli.run.currency import Currency
-from openretina_cli.run.failure import Failures
 from openretina_cli.run.launcher import Batched, Launcher, Slurm, launcher_of, own_launcher
-from openretina_cli.run.plan import Compose, Progress, Sweep, plan_sweep, standing
+from openretina_cli.run.plan import Compose, Failures, Progress, Sweep, plan_sweep, standing
 from openretina_cli.run.slurm_queue import check_programs
 from openretina_cli.store.aside import refuse_links, write_whole
 from openretina_cli.store.folder import RunFolder

@@ -12,8 +12,7 @@ from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.store.aside import aside, is_being_written, locked, move_folder
 from openretina_cli.store.identity import is_of_later_version
 from openretina_cli.store.names import FAILURE, OUTPUTS, RESULT, is_plain
-from openretina_cli.store.reader import read_result
-from openretina_cli.store.result import SHOWN
+from openretina_cli.store.result import SHOWN, read_result
 from openretina_cli.store.values import texts
 
 Stamp = tuple[int, int]

@@ -1,4 +1,7 @@
-"""The record of a finished run, and of a failed one: every value that `result.json` and `failure.json` state, typed."""
+"""The records in a run's folder, read as untrusted data: what `result.json` and `failure.json` state, typed.
+
+The bounds are those of `store.files`. Arrays are read by `store.arrays`, so that a mistake does not wait for NumPy.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import values
+from openretina_cli.store.files import read_mapping, read_yaml
+from openretina_cli.store.names import CONFIG, FAILURE, OVERRIDES, RESULT
 
 COMPLETED, DIVERGED = "completed", "diverged"
 
@@ -233,3 +238,39 @@ def failure_of_tree(tree: Mapping[str, Any]) -> Failure:
         finished=values.text(tree.get("finished")) or "",
         settings=values.mapping(tree.get("settings")) or {},
     )
+
+
+def read_result(folder: Path) -> Result:
+    """The record of the finished run in a folder.
+
+    Raises:
+        ArtifactError: its result cannot be read, or holds no mapping.
+    """
+    return result_of_tree(read_mapping(folder / RESULT), folder / RESULT)
+
+
+def read_failure(folder: Path) -> Failure:
+    """The record of the failed run in a folder.
+
+    Raises:
+        ArtifactError: it cannot be read, or holds no mapping.
+    """
+    return failure_of_tree(read_mapping(folder / FAILURE))
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """Hydra's record of a run's settings, in which `${...}` is not resolved; empty where it cannot be read."""
+    try:
+        tree = read_yaml(folder / CONFIG, folder)
+    except ArtifactError:
+        return {}
+    return tree if isinstance(tree, Mapping) else {}
+
+
+def read_overrides(folder: Path) -> list[str] | None:
+    """Hydra's record of the overrides that a run was made with; None where it cannot be read."""
+    try:
+        tree = read_yaml(folder / OVERRIDES, folder)
+    except ArtifactError:
+        return None
+    return [str(item) for item in tree] if isinstance(tree, list) else None

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import torch
 
+from openretina_cli.config.class_import import find_class
 from openretina_cli.config.settings import Settings
-from openretina_cli.config.target import TARGET, Option, find_class
+from openretina_cli.config.target import TARGET, Option
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_neurons, choose_session, neurons_of_type
-from openretina_cli.run.acceleration import accelerate
-from openretina_cli.run.problem import Plan, build_objective, build_reducer, plan_run
+from openretina_cli.run.problem import Plan, accelerate, build_objective, build_reducer, plan_run
 from openretina_cli.run.restarts import best_of, problems_of
 from openretina_cli.validation.bench import Candidate
 from openretina_cli.validation.stacks import Report, solve_all

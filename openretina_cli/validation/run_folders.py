@@ -27,8 +27,7 @@ from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
 from openretina_cli.store.names import STIMULUS
-from openretina_cli.store.reader import read_result
-from openretina_cli.store.result import Result
+from openretina_cli.store.result import Result, read_result
 from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
 

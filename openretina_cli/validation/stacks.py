@@ -9,8 +9,7 @@ from torch import Tensor
 
 from openretina_cli.loop.loop import Outcome, Problem, optimize_stack
 from openretina_cli.models.retina import Retina
-from openretina_cli.run.acceleration import accelerate
-from openretina_cli.run.problem import Plan
+from openretina_cli.run.problem import Plan, accelerate
 from openretina_cli.stopper import OptimizationStopper
 
 STACK = {"cpu": 16, "cuda": 256, "mps": 64}

@@ -11,7 +11,7 @@ from openretina_cli.completion import paths, starting
 from openretina_cli.config.help import columns, group_lines, settings_of, shown_setting
 from openretina_cli.config.paths import expand_word
 from openretina_cli.errors import SettingError
-from openretina_cli.location import config_directory
+from openretina_cli.store.package import config_directory
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Stages
 from openretina_cli.terminal.tables import facts_table

@@ -99,8 +99,7 @@ def run(argv: Sequence[str]) -> None:
         OpenRetinaError: the user's mistake, or a run that failed.
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
-    from openretina_cli.config.compose import compose, is_sweep, read_arguments
-    from openretina_cli.config.hydra_app import hand_to_hydra
+    from openretina_cli.config.compose import compose, hand_to_hydra, is_sweep, read_arguments
     from openretina_cli.config.overrides import read_overrides
     from openretina_cli.run.single import run_single, sweep_job
 

@@ -12,7 +12,6 @@ import flops
 import numpy as np
 import torch
 from clock import FlopCounter, matrix_product, set_threads, stopwatch, torch_facts
-from hydra.types import RunMode
 from numpy.typing import NDArray
 from problem import CHECKPOINT, FRAMES, Run, runs, swept
 from side import serve
@@ -22,11 +21,10 @@ from openretina_cli.config.expand import expand
 from openretina_cli.config.settings import Settings
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.models.twin import EnsembleModel
-from openretina_cli.run.acceleration import accelerate
 from openretina_cli.run.batch import batch_runner
 from openretina_cli.run.model import Workbench
 from openretina_cli.run.plan import plan_sweep
-from openretina_cli.run.problem import Plan
+from openretina_cli.run.problem import Plan, accelerate
 from openretina_cli.run.solver import Solver
 
 OVERRIDES = ("model=ensemble_directory", f"model.path={CHECKPOINT}", "output.dpi=168")
@@ -85,7 +83,7 @@ def write_all(overrides: Sequence[str], bench: Workbench) -> None:
         RuntimeError: a run failed.
     """
     args, _ = read_arguments(["-m", *overrides])
-    composed = partial(compose, args, run_mode=RunMode.MULTIRUN)
+    composed = partial(compose, args)
     sweep = plan_sweep(expand(read_overrides(args.overrides, sweeps=True), _no_cells), composed)
     sweep.directory.mkdir(parents=True)
     with batch_runner(sweep.directory, sweep.groups[0], None, Silent(), Solver(Silent(), bench)) as runner:

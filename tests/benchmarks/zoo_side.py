@@ -52,8 +52,8 @@ def ours(file: Path, shape: Shape) -> Prepare:
     """Settings, fast form and loop, as the command has them; the fast form is made once."""
     from openretina_cli.config.compose import compose_settings
     from openretina_cli.loop.loop import optimize_stack
-    from openretina_cli.run.acceleration import accelerate
     from openretina_cli.run.model import Workbench
+    from openretina_cli.run.problem import accelerate
 
     bench, place = Workbench(), file.with_suffix(".start.pt")
 

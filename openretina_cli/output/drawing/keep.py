@@ -14,7 +14,7 @@ from openretina_cli.store.aside import write_whole
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.json_file import json_bytes
 from openretina_cli.store.names import RESULT
-from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import read_result
 
 
 def store_pictures(drawn: Drawn, wanted: Wanted, folder: RunFolder) -> list[str]:

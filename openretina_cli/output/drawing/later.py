@@ -23,7 +23,7 @@ from openretina_cli.output.drawing.keep import store_pictures
 from openretina_cli.output.drawing.renderer import Renderer
 from openretina_cli.output.view import read_view
 from openretina_cli.store.folder import RunFolder
-from openretina_cli.store.reader import read_result
+from openretina_cli.store.result import read_result
 
 
 @dataclass
