@@ -44,10 +44,10 @@ def draw_tuning(curves: Sequence[Curve], title: str) -> Figure:
         FigureCanvasAgg(figure)
         figure.suptitle(one_line(title, 160), x=0.01, ha="left", fontsize=10)
         if one:
-            below, above = figure.subfigures(1, 2, width_ratios=[1.5, 2])
+            below, above = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.5, 2]).flat
             panels, places = above.subplots(2, 2), [below.subplots()]
         else:
-            above, below = figure.subfigures(2, 1, height_ratios=[2.6, 3.9 * rows])
+            above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.6, 3.9 * rows]).flat
             panels, places = above.subplots(1, 4), [*below.subplots(rows, 3, squeeze=False).flat]
         for ax, kinds in zip(panels.flat, PANELS, strict=True):
             _draw_curves(ax, [curve for curve in curves if curve.kind in kinds])
