@@ -107,7 +107,7 @@ class Selectivity:
 
 
 def type_means(matrix: Matrix, neurons: Sequence[str]) -> tuple[list[str], Matrix]:
-    """The types in order of appearance, and the mean response of each `(type, stimulus)`; NaN where nothing is known."""
+    """The types in order of appearance, and the mean response of each `(type, stimulus)`, NaN without values."""
     labels = [label for label in dict.fromkeys(neurons) if label]
     place = {label: index for index, label in enumerate(labels)}
     rows = np.array([place.get(label, len(labels)) for label in neurons], int)
