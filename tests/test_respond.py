@@ -16,10 +16,13 @@ from PIL import Image
 from tiny_runs import TINY, Tiny, optimize
 
 from openretina_cli.config.compose import compose_settings
+from openretina_cli.finding.runs import Stimulus, stated_model
 from openretina_cli.main import main
 from openretina_cli.run.model import build_model
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.store.arrays import read_stimulus
+from openretina_cli.store.package import config_directory, own_yaml
+from openretina_cli.store.result import result_of_tree
 
 MODEL = tuple(word for word in TINY if word.startswith("model"))
 RESPOND = ("responses.csv", "selectivity.csv", "confusion.csv", "response_matrix.png", "response_matrix.npz")
@@ -264,6 +267,25 @@ def test_a_folder_cannot_name_code_or_addresses_or_other_weights(
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_packaged_models_may_be_named_by_a_folder() -> None:
+    for path in sorted((config_directory() / "model").glob("*.yaml")):
+        node = {name: None if value == "???" else value for name, value in own_yaml(path).items()}
+        if path.stem in ("torch_module", "ensemble_directory", "core_readout"):
+            continue  # whose class or place is the user's
+        record = Stimulus(".", result_of_tree({"settings": {"model": node}}, path))
+        assert stated_model([record]).target == node["_target_"]
+
+
+def test_stimuli_that_suppress_count_for_no_type(runs: Path) -> None:
+    change(runs / "neuron=1", settings__objective={"_target_": "openretina_cli.objective.mdi.MostDepressingInput"})
+    assert main(["respond", str(runs), *MODEL]) == 0
+    kinds = list(rows_of(runs / "confusion.csv")[0])[1:]
+    assert kinds == ["default 0", "default 2"]
+    traps = {row["stimulus"]: row["drives_other_more"] for row in rows_of(runs / "selectivity.csv")}
+    assert traps["neuron=1"] == ""
+    assert all(row["share"] == "" for row in rows_of(runs / "responses.csv") if row["neuron"] == "1")
 
 
 def test_runs_of_several_models_are_refused_by_name(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,3 +148,23 @@ def test_a_range_that_is_not_known_is_not_judged() -> None:
     assert np.isnan(outside_range(stimulus(2)[None], facts)).all()
     limited = ModelFacts("m", {"s": 1}, ("a", "b"), 6, 4, 0, None, stimulus_range=((0.0, None), (None, None)))
     assert outside_range(stimulus(2)[None], limited) == pytest.approx((stimulus(2)[0] < 0).mean() / 2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_figure_has_room_for_every_pair_of_channels(channels: int) -> None:
+    from openretina_cli.finding.files import png_bytes
+    from openretina_cli.finding.tuning import Curve
+    from openretina_cli.finding.tuning_figure import draw_tuning
+
+    axis, inside = np.linspace(0, 1, 5), np.zeros(5)
+    curves = [Curve(kind, kind, axis, axis, inside) for kind in ("contrast", "size", "time", "right", "down")]
+    for first, second in colour_pairs(channels):
+        weights = colour_weights(channels, (first, second), 5)
+        names, plain = ("x", "" if first == second else "y"), np.zeros(len(weights))
+        slope = weights[:, [first] if first == second else [first, second]]
+        y = np.zeros(0) if first == second else weights[:, second]
+        curves.append(Curve("colour", names[0], weights[:, first], 2 + plain, plain, names[1], y, slope))
+    figure = draw_tuning(curves, "a run")
+    png_bytes(figure)  # a layout without room is a warning, and warnings are errors
+    grids = [ax for ax in figure.findobj(lambda artist: hasattr(artist, "get_images")) if ax.get_title("left")]
+    assert len(grids) == 4 + len(colour_pairs(channels))

@@ -107,28 +107,36 @@ class Selectivity:
 
 
 def type_means(matrix: Matrix, neurons: Sequence[str]) -> tuple[list[str], Matrix]:
-    """The types in order of appearance, and the mean response of each `(type, stimulus)`."""
+    """The types in order of appearance, and the mean response of each `(type, stimulus)`, NaN without values."""
     labels = [label for label in dict.fromkeys(neurons) if label]
-    rows = np.asarray(neurons)
-    means = [[_mean(column) for column in matrix[rows == label].T] for label in labels]
-    return labels, np.array(means, np.float64).reshape(len(labels), matrix.shape[1])
+    place = {label: index for index, label in enumerate(labels)}
+    rows = np.array([place.get(label, len(labels)) for label in neurons], int)
+    known = np.isfinite(matrix)
+    sums, counts = (np.zeros((len(labels) + 1, matrix.shape[1])) for _ in range(2))
+    np.add.at(sums, rows, np.where(known, matrix, 0))
+    np.add.at(counts, rows, known)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return labels, means[:-1]
 
 
 def selectivities(matrix: Matrix, neurons: Sequence[str], stimuli: Sequence[str]) -> list[Selectivity]:
     """How selective every stimulus is, see `Selectivity`."""
     labels, means = type_means(matrix, neurons)
-    rows = np.asarray(neurons)
-    return [_selectivity(matrix[:, i], rows, labels, means[:, i], own) for i, own in enumerate(stimuli)]
+    rows, names = np.asarray(neurons), np.asarray(labels)
+    return [_selectivity(matrix[:, i], rows, names, means[:, i], own) for i, own in enumerate(stimuli)]
 
 
-def _selectivity(column: Matrix, rows: NDArray[np.str_], labels: Sequence[str], means: Matrix, own: str) -> Selectivity:
-    others = [(mean, label) for mean, label in zip(means, labels, strict=True) if label != own and np.isfinite(mean)]
+def _selectivity(
+    column: Matrix, rows: NDArray[np.str_], labels: NDArray[np.str_], means: Matrix, own: str
+) -> Selectivity:
     mine = column[(rows == own) & (own != "")]
-    if not others:
+    others = np.flatnonzero((labels != own) & np.isfinite(means))
+    if not len(others):
         return Selectivity(_mean(mine), "", np.nan, np.nan, np.nan)
-    best, label = max(others, key=lambda pair: pair[0])
+    best = others[np.argmax(means[others])]
     rest = column[(rows != own) & (rows != "")]
-    return Selectivity(_mean(mine), label, float(best), auc(mine, column[rows == label]), auc(mine, rest))
+    against = column[rows == labels[best]]
+    return Selectivity(_mean(mine), str(labels[best]), float(means[best]), auc(mine, against), auc(mine, rest))
 
 
 def confusion(matrix: Matrix, neurons: Sequence[str], stimuli: Sequence[str]) -> tuple[list[str], list[str], Matrix]:

@@ -16,12 +16,13 @@ from openretina_cli.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 LEVELS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 """Iso-response lines, in percent of the maximum."""
 LINE = "#202020"
 LABEL = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+PANELS = ((CONTRAST,), (SIZE,), (TIME,), (RIGHT, DOWN))
 TITLES = {CONTRAST: "Contrast", SIZE: "Size", TIME: "Shift in time"}
 
 
@@ -37,39 +38,24 @@ def draw_tuning(curves: Sequence[Curve], title: str) -> Figure:
         from matplotlib.figure import Figure
 
         grids = [curve for curve in curves if curve.kind == COLOUR]
+        rows = -(-len(grids) // 3)
         one = len(grids) == 1
-        figure = Figure(figsize=(WIDTH, 5.2 if one else 2.6 + 4.2 * -(-len(grids) // 3)), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(WIDTH, 5.2 if one else 2.6 + 3.9 * rows), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(one_line(title, 160), x=0.01, ha="left", fontsize=10)
-        for ax, kinds in zip(
-            _curve_axes(figure, one, len(grids)), ((CONTRAST,), (SIZE,), (TIME,), (RIGHT, DOWN)), strict=True
-        ):
+        if one:
+            below, above = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.5, 2]).flat
+            panels, places = above.subplots(2, 2), [below.subplots()]
+        else:
+            above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.6, 3.9 * rows]).flat
+            panels, places = above.subplots(1, 4), [*below.subplots(rows, 3, squeeze=False).flat]
+        for ax, kinds in zip(panels.flat, PANELS, strict=True):
             _draw_curves(ax, [curve for curve in curves if curve.kind in kinds])
-        for place, grid in enumerate(grids):
-            _draw_colour(figure, _grid_ax(figure, one, place, len(grids)), grid)
+        for ax, grid in zip(places, grids, strict=False):
+            _draw_colour(below, ax, grid)
+        for ax in places[len(grids) :]:
+            ax.set_axis_off()
     return figure
-
-
-def _rows(count: int) -> int:
-    return 1 + -(-count // 3)
-
-
-def _curve_axes(figure: Figure, one: bool, count: int) -> list[Axes]:
-    if one:
-        grid = figure.add_gridspec(2, 3, width_ratios=[1.5, 1, 1])
-        return [figure.add_subplot(grid[row, column]) for row in (0, 1) for column in (1, 2)]
-    grid = figure.add_gridspec(_rows(count), 12, height_ratios=[2.2, *[4] * (_rows(count) - 1)])
-    return [figure.add_subplot(grid[0, 3 * column : 3 * column + 3]) for column in range(4)]
-
-
-def _grid_ax(figure: Figure, one: bool, place: int, count: int) -> Axes:
-    grid = figure.axes[0].get_gridspec()
-    if grid is None:  # every axes of a grid has one; for the type checker
-        raise AssertionError
-    if one:
-        return figure.add_subplot(grid[:, 0])
-    row, column = divmod(place, 3)
-    return figure.add_subplot(grid[1 + row, 4 * column : 4 * column + 4])
 
 
 def _draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
@@ -86,7 +72,7 @@ def _draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
         ax.legend(frameon=False)
 
 
-def _draw_colour(figure: Figure, ax: Axes, curve: Curve) -> None:
+def _draw_colour(figure: SubFigure, ax: Axes, curve: Curve) -> None:
     percent = percent_of_maximum(curve.response)
     if not len(curve.y):
         ax.plot(curve.x, percent, "o-", markersize=3, color=LINE)
@@ -98,7 +84,7 @@ def _draw_colour(figure: Figure, ax: Axes, curve: Curve) -> None:
     ax.set_title("Contrast and its reverse" if not len(curve.y) else "Colours at equal norm", loc="left")
 
 
-def _draw_grid(figure: Figure, ax: Axes, curve: Curve) -> None:
+def _draw_grid(figure: SubFigure, ax: Axes, curve: Curve) -> None:
     axis = np.unique(curve.x)
     count = len(axis)
     percent = percent_of_maximum(curve.response).reshape(count, count)

@@ -87,7 +87,9 @@ def run(argv: Sequence[str]) -> None:
             except RunError as error:
                 errors.append(RunError(f"{stimulus.name}: {error.problem}", expected=error.expected))
                 continue
-            written += write_tuning(curves, f"{stimulus.name}: {stimulus.result.title}", out / stimulus.name)
+            named = "" if stimulus.name == "." else f"{stimulus.name}: "
+            title = f"{named}{stimulus.result.title}"
+            written += write_tuning(curves, title, out / stimulus.name)
             bar.move(done)
     console.print(f"{len(written) // 2} of {len(opened.stimuli)} runs tuned", style="bold")
     for path in written[:2]:
