@@ -27,7 +27,8 @@ from openretina_cli.store.package import config_directory
 from openretina_cli.verbs.optimize import optimize_help
 
 CONFIGS = config_directory()
-OPTIONS = sorted(CONFIGS.glob("*/*.yaml"))
+FORMATS = sorted(CONFIGS.glob("format/*.yaml"))
+OPTIONS = sorted({*CONFIGS.glob("*/*.yaml")} - {*FORMATS})
 
 REQUIRED = {
     "model=core_readout": ["model.path=file.ckpt"],
@@ -150,7 +151,7 @@ def test_the_pipeline_offers_what_the_test_above_gives_by_hand(offered: dict[str
 LAUNCHERS = sorted(CONFIGS.glob("hydra/launcher/*.yaml"))
 
 
-@pytest.mark.parametrize("path", [CONFIGS / "optimize.yaml", *OPTIONS, *LAUNCHERS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [CONFIGS / "optimize.yaml", CONFIGS / "export.yaml", *OPTIONS, *FORMATS, *LAUNCHERS], ids=lambda path: path.stem)
 def test_every_setting_is_explained(path: Path) -> None:
     assert title_of(path)
     for setting in settings_of(path):
@@ -163,7 +164,7 @@ def numbers(path: Path) -> Iterator[str]:
             yield line
 
 
-@pytest.mark.parametrize("path", [*OPTIONS, *LAUNCHERS], ids=choice)
+@pytest.mark.parametrize("path", [CONFIGS / "export.yaml", *OPTIONS, *FORMATS, *LAUNCHERS], ids=choice)
 def test_every_number_says_where_it_comes_from(path: Path) -> None:
     for line in numbers(path):
         assert re.search(r"#.*(\(|as |first)", line), line

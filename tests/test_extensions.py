@@ -117,6 +117,23 @@ class Caption(Picture):
     def draw(self, name, view, kept):
         return f"{self.size} of {view.trace_names[0]}".encode()
 """,
+    "format/mine.py": """
+from openretina_cli.format.base import Format
+import numpy as np
+
+class Flat(Format):
+    def __init__(self, size: int) -> None:
+        self.size = size
+    def write(self, folder, show):
+        for index, clip in enumerate(show.clips):
+            (folder / f"{clip.name}.raw").write_bytes(bytes(self.size) + show.whole_film(index).tobytes())
+    def read(self, folder, show, index):
+        clip = show.clips[index]
+        film = np.fromfile(folder / f"{clip.name}.raw", np.uint8, offset=self.size)
+        return film.reshape(clip.length, *show.size, len(show.channels))
+    def place(self, show, index, frame):
+        return f"{show.clips[index].name}.raw", frame
+""",
     "output/rows.py": """
 from openretina_cli.output.base import Numbers
 
@@ -233,6 +250,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "configs" / extension.group / "mine.yaml").write_text(extension.yaml)
     rows = "# Rows.\nrows:\n  _target_: openretina_cli.output.rows.Rows\n"
     (folder / "configs" / "output" / "rows.yaml").write_text(rows)
+    flat = "# Flat.\n_target_: openretina_cli.format.mine.Flat\nsize: 16  # my size\n"
+    (folder / "configs" / "format" / "mine.yaml").write_text(flat)
     return folder
 
 
@@ -361,3 +380,12 @@ def test_a_mistake_about_a_dropped_verb_is_one_line(answers: Mapping[str, Answer
     code, _, error = answers["verb misspelt"]
     assert (code, error.startswith(misspelt), error.count("\n")) == (2, True, 1)
     assert answers["verb mistaken"] == [2, "", mistaken]
+
+
+def test_a_dropped_format_exports_what_dropped_options_made(house: Path, results: list[Mapping[str, Any]]) -> None:
+    words = ["sweep", "format=mine", "format.size=8", "out=rig", "export.grey.mean=100", "export.grey.sd=20"]
+    done = python(house, "-m", "openretina_cli", "export", *words, "device=cpu", "export.preview=false")
+    assert done.returncode == 0, done.stderr
+    assert "loss of response" in done.stdout
+    frames, height, width = 10, 4, 4
+    assert [path.stat().st_size for path in (house / "rig").glob("*.raw")] == [8 + frames * height * width] * 2

@@ -34,6 +34,8 @@ WITHOUT_TORCH = [
     "completion",
     "config",
     "errors",
+    "export",
+    "format",
     "main",
     "output",
     "report",
@@ -177,7 +179,7 @@ def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
     assert not [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in READERS]
 
 
-SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "output", "verbs")
+SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "output", "format", "verbs")
 OPTIONS = [path for name in SIBLINGS for path in (PACKAGE / name).glob("*.py")]
 SHARED = ("base", "cells", "files", "view")
 """Files of an option's room that its options may import, besides those in folders of the room."""

@@ -67,7 +67,7 @@ def export(places: Sequence[Path], settings: ExportSettings, report: Report) -> 
     positions = [*_positions(sources, shapes, settings, twins)]
     presentation = present(sources, shapes, settings, format_, grey, positions, report)
     with folder.writing() as place:
-        _write(place, presentation, format_, report)
+        _write(place, presentation, format_, settings.preview, report)
         comparisons = _ask(place, presentation, format_, settings, twins, report)
         digests = {path.relative_to(place).as_posix(): digest_of_file(path) for path in _files(place)}
         record = _record(presentation, comparisons, settings, digests)
@@ -116,7 +116,7 @@ def _positions(
             yield 0.0, 0.0
 
 
-def _write(place: Path, presentation: Presentation, format_: Format, report: Report) -> None:
+def _write(place: Path, presentation: Presentation, format_: Format, preview: bool, report: Report) -> None:
     """Write the files of the format, the table of the protocol, and previews."""
     show, count = presentation.show, len(presentation.show.clips)
     written = set()
@@ -128,7 +128,8 @@ def _write(place: Path, presentation: Presentation, format_: Format, report: Rep
 
     format_.write(place, replace(show, pictures=pictures))
     write_protocol(place / PROTOCOL, show, format_)
-    write_previews(place, show)
+    if preview:
+        write_previews(place, show)
 
 
 def _ask(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from openretina_cli.checks import closest, positive, require
 from openretina_cli.config.compose import compose, read_arguments
 from openretina_cli.config.overrides import read_overrides
-from openretina_cli.config.settings import plain, without_hydra
+from openretina_cli.config.settings import DEVICE, plain, without_hydra
 from openretina_cli.config.target import Option, construct, read_option
 from openretina_cli.errors import SettingError
 
@@ -123,6 +123,7 @@ class _Main:
     gamut_tolerance: float
     ask: bool
     tolerance: float
+    preview: bool
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -150,6 +151,7 @@ class ExportSettings:
     gamut_tolerance: float
     ask: bool
     tolerance: float
+    preview: bool
     grey: GreySettings
     geometry: GeometrySettings
     time: TimeSettings
@@ -224,12 +226,14 @@ def read_export(node: Mapping[str, Any]) -> ExportSettings:
     top = {key: node[key] for key in ("out", "overwrite", "device")}
     require(isinstance(top["overwrite"], bool), "overwrite", top["overwrite"], "true or false")
     require(str(top["out"] or "").strip() != "", "out", top["out"], "a folder")
+    device = str(top["device"])
+    require(DEVICE.fullmatch(device) is not None, "device", device, "auto, cpu, cuda, cuda:0 or mps")
     plain_fields = {item.name: getattr(main, item.name) for item in fields(_Main)}
     return ExportSettings(
         format=option,
         out=str(top["out"]),
         overwrite=top["overwrite"],
-        device=str(top["device"]),
+        device=device,
         **plain_fields,
         **parts,
         values=node,

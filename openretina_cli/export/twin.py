@@ -84,11 +84,8 @@ class Twins:
     """
 
     def __init__(self, device: str, report: Report | None = None) -> None:
-        from openretina_cli.config.settings import DEVICE
         from openretina_cli.run.model import choose_device
 
-        if DEVICE.fullmatch(device) is None:
-            raise SettingError(f"device={device}", expected="auto, cpu, cuda, cuda:0 or mps")
         self._device = choose_device(device)
         self._report = report
         self._kept: tuple[str, Retina] | None = None
