@@ -151,7 +151,11 @@ def test_the_pipeline_offers_what_the_test_above_gives_by_hand(offered: dict[str
 LAUNCHERS = sorted(CONFIGS.glob("hydra/launcher/*.yaml"))
 
 
-@pytest.mark.parametrize("path", [CONFIGS / "optimize.yaml", CONFIGS / "export.yaml", *OPTIONS, *FORMATS, *LAUNCHERS], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [CONFIGS / "optimize.yaml", CONFIGS / "export.yaml", *OPTIONS, *FORMATS, *LAUNCHERS],
+    ids=lambda path: path.stem,
+)
 def test_every_setting_is_explained(path: Path) -> None:
     assert title_of(path)
     for setting in settings_of(path):

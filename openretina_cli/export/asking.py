@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -103,8 +104,17 @@ def compare(source: Source, stimulus: Stimulus, shown: Stimulus, factor: float, 
     )
 
 
-def check_loss(source: Source, comparison: Comparison, overflow: Overflow, tolerance: float) -> None:
+def check_loss(
+    source: Source, comparison: Comparison, overflow: Overflow, tolerance: float, reasons: Sequence[str]
+) -> None:
     """Refuse a stimulus that loses too much of its response on the way to the display.
+
+    Args:
+        source: the run.
+        comparison: what the files hold of it.
+        overflow: what of it is beyond the display.
+        tolerance: largest loss.
+        reasons: what else the files lack.
 
     Raises:
         ArtifactError: it does.
@@ -113,7 +123,8 @@ def check_loss(source: Source, comparison: Comparison, overflow: Overflow, toler
     if answer is None or answer.loss <= tolerance:
         return
     share = max(overflow.shares)
-    reason = f"{share:.1%} of a channel were clipped" if share else "levels were rounded and pixels cropped"
+    clipped = [f"{share:.1%} of a channel were clipped"] if share else []
+    reason = " and ".join([*(clipped or ["levels were rounded"]), *reasons])
     raise ArtifactError(
         f"{source.name}: the twin answers what would be shown with {answer.shown:.4g} instead of "
         f"{answer.response:.4g}, a loss of {answer.loss:.1%}; {reason}",

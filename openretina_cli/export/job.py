@@ -147,14 +147,18 @@ def _ask(
     """
     found = []
     show = presentation.show
+    channels = format_.channels(show)
+    reasons = ["pixels were cropped"] if presentation.geometry.cropped else []
+    if absent := [name for number, name in enumerate(show.channels) if number not in channels]:
+        reasons.append(f"the format shows nothing of {', '.join(absent)}")
     for index, (clip, item) in enumerate(zip(show.clips, presentation.items, strict=True)):
         film = format_.read(place, show, index)
-        presentation.check_film(index, film, format_.channels(show))
+        presentation.check_film(index, film, channels)
         if clip.kind == "stimulus":
             overflow = presentation.overflow[index]
             shown = presentation.restore(index, film)
             comparison = compare(item.source, item.source.stimulus(), shown, overflow.factor, twins)
-            check_loss(item.source, comparison, overflow, settings.tolerance)
+            check_loss(item.source, comparison, overflow, settings.tolerance, reasons)
             found.append(comparison)
         report("asking the twin again" if settings.ask else "decoding clips", index + 1, len(show.clips))
     return found

@@ -72,6 +72,7 @@ def _timeline(path: Path, show: Show) -> None:
     total = sum(trial.length for trial in show.trials) / show.rate
     more = f"; the first {MOST_TRIALS} of {len(show.trials)} trials" if len(show.trials) > MOST_TRIALS else ""
     axes.set_title(f"{total:.1f} s at {show.rate:g} Hz{more}", fontsize=9)
+    axes.set_xlim(0, max(start / show.rate, 1e-3))
     axes.set_xlabel("time (s)")
     axes.set_ylabel("clip")
     axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""Write stimuli for a stimulator, and ask again."""
+"""Write stimuli for a stimulator, ask the twin again."""
 
 from __future__ import annotations
 
