@@ -287,7 +287,7 @@ SETTINGS = [
     mistake("unknown flag", "optimize --fast", "--fast", "openretina optimize --help"),
     mistake("flags that exclude each other", "optimize -m --cfg job", "Only one of --run, --multirun, --cfg"),
     mistake("unknown verb", "optimise neuron=3", "there is no verb optimise",
-            "optimize (did you mean that?), or one of models, optimize, render"),
+            "optimize (did you mean that?), or one of export, models, optimize"),
     mistake("unknown model", "models nope", "there is no model nope", "one of core_readout, ensemble_directory"),
     mistake("model without files", "models fetch ensemble_directory", "ensemble_directory has no published files"),
     mistake("fetch nothing", "models fetch", "takes one model, not 0", "openretina models fetch hoefling_2024"),
