@@ -554,7 +554,7 @@ MISTAKES = {
     "RUN format=hdf5 out=x format.compression=12": "format.compression=12; expected a level from 0 to 9",
     "RUN format=npz out=x device=gpu": "device=gpu; expected auto, cpu, cuda",
     "own format=npz out=x export.ask=true": "was made with a class of the user's (model._target_='os.system')",
-    "web format=npz out=x export.ask=true": "names an address, model.name='http://127.0.0.1/x', and none is opened",
+    "web format=npz out=x export.ask=true": "names an address that the package does not (model.name='http://127.0.0.1/x')",
     "other format=npz out=x export.ask=true": "members=[7]",
 }
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tiny_runs import TINY, Tiny, optimize
 
 from openretina_cli.config.compose import compose_settings
-from openretina_cli.finding.runs import Stimulus, stated_model
+from openretina_cli.finding.runs import Stimulus, model_of
 from openretina_cli.main import main
 from openretina_cli.run.model import build_model
 from openretina_cli.simulation.cell_types import GROUP_NAMES
@@ -275,7 +275,7 @@ def test_packaged_models_may_be_named_by_a_folder() -> None:
         if path.stem in ("torch_module", "ensemble_directory", "core_readout"):
             continue  # whose class or place is the user's
         record = Stimulus(".", result_of_tree({"settings": {"model": node}}, path))
-        assert stated_model([record]).target == node["_target_"]
+        assert model_of([record]).target == node["_target_"]
 
 
 def test_stimuli_that_suppress_count_for_no_type(runs: Path) -> None:

@@ -7,69 +7,20 @@ from a class of the packaged options, and from addresses that those state.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.config.help import settings_of
-from openretina_cli.config.target import TARGET, Option, packaged_targets, read_option
+from openretina_cli.config.stated import stated_model
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.export.source import Source
-from openretina_cli.store.package import config_directory
 
 if TYPE_CHECKING:
     from openretina_cli.models.download import Report
     from openretina_cli.models.retina import Retina
 
 REPAIR = "export.ask=false, with export.grey.mean and export.grey.sd"
-MAX_VALUES = 5_000
-"""Values in the settings of a model."""
-
-
-def _leaves(name: str, tree: object) -> Iterator[tuple[str, object]]:
-    """Every value of a tree with its dotted name, those in lists too."""
-    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else None
-    if items is None:
-        yield name, tree
-    for key, value in items or ():
-        yield from _leaves(f"{name}.{key}", value)
-
-
-def _packaged_addresses() -> set[str]:
-    files = (config_directory() / "model").glob("*.yaml")
-    return {setting.value for path in files for setting in settings_of(path) if "://" in setting.value}
-
-
-def model_option(source: Source) -> Option:
-    """The model of a run, as its folder states it.
-
-    Raises:
-        SettingError: it states none, a class of the user's, an address of its own, or settings that are wrong.
-    """
-    if source.settings is None:
-        raise SettingError(f"{source.folder} does not state its model, so the twin cannot be asked", repair=REPAIR)
-    leaves = list(_leaves("model", source.settings))
-    if len(leaves) > MAX_VALUES:
-        raise SettingError(f"{source.folder} has {len(leaves)} settings", expected=f"at most {MAX_VALUES}")
-    for name, value in leaves:
-        if TARGET in name.split(".") and (name != f"model.{TARGET}" or value not in packaged_targets()):
-            raise SettingError(
-                f"{source.folder} was made with a class of the user's ({name}={value!r:.80}), and export imports no "
-                "class that a folder names",
-                repair=REPAIR,
-            )
-        if "${" in f"{name}{value}":
-            raise SettingError(f"{source.folder} has a setting that is not resolved: {name}={value!r:.80}")
-        if "://" in str(value) and value not in _packaged_addresses():
-            raise SettingError(
-                f"{source.folder} names an address, {name}={value!r:.80}, and none is opened", repair=REPAIR
-            )
-    try:
-        return read_option("model", source.settings, "model.")
-    except SettingError as error:
-        raise SettingError(f"{source.folder}: {error.problem}", expected=error.expected) from error
 
 
 class Twins:
@@ -104,7 +55,7 @@ class Twins:
         """
         from openretina_cli.run.model import build_model
 
-        option = model_option(source).with_arguments(**changes)
+        option = stated_model(source.settings, source.folder, REPAIR).with_arguments(**changes)
         key = json.dumps([option.target, option.arguments], sort_keys=True, default=repr)
         if self._kept is None or self._kept[0] != key:
             try:

@@ -178,7 +178,7 @@ def open_runs(words: Words, console: SafeConsole) -> Opened:
 
     chosen = typed_model(words.models.get("model", ()))
     stimuli, errors = runs.read_records(words.folder)
-    option = runs.stated_model(stimuli) if chosen is None else chosen
+    option = runs.model_of(stimuli) if chosen is None else chosen
     device, frames = device_of(words), runs.frames_of(stimuli[0])
     retina = load_model(option, frames, device, console)
     if chosen is None:

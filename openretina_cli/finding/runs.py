@@ -5,19 +5,19 @@ No class that a folder names is imported, and nothing is downloaded but what the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.config.target import TARGET, Option, packaged_targets, read_option
+from openretina_cli.config.stated import stated_model
+from openretina_cli.config.target import TARGET, Option, packaged_targets
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.finder import find_finished, shown_name
-from openretina_cli.store.package import config_directory, own_text
 from openretina_cli.store.result import COMPLETED, Result, read_result
 from openretina_cli.store.values import below
 
@@ -132,16 +132,13 @@ def _typed(stimulus: Stimulus, facts: ModelFacts) -> Stimulus:
     return Stimulus(stimulus.name, stimulus.result, labels.pop() if len(labels) == 1 else "")
 
 
-def stated_model(stimuli: Sequence[Stimulus]) -> Option:
+def model_of(stimuli: Sequence[Stimulus]) -> Option:
     """The one model that runs state, as settings whose class is the package's.
 
     Raises:
         SettingError: they state several or none, or one that names code or an address that the package does not.
     """
-    node = stimuli[0].result.settings.get("model")
-    where = stimuli[0].result.path.parent
-    if not isinstance(node, Mapping):
-        raise SettingError(f"{where} does not state its model", repair=REPAIR)
+    node, where = stimuli[0].result.settings.get("model"), stimuli[0].result.path.parent
     for stimulus in stimuli:
         if stimulus.result.settings.get("model") != node:
             raise SettingError(
@@ -149,38 +146,7 @@ def stated_model(stimuli: Sequence[Stimulus]) -> Option:
                 expected="runs of one model",
                 repair=REPAIR,
             )
-    _check_plain(node, where)
-    return read_option("model", node, "model.")
-
-
-def _leaves(name: str, tree: object) -> Iterator[tuple[str, object]]:
-    """Every value of a tree with its dotted name."""
-    if isinstance(tree, (Mapping, list)):
-        for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
-            yield from _leaves(f"{name}.{key}", value)
-    else:
-        yield name, tree
-
-
-def _check_plain(node: Mapping[str, object], where: Path) -> None:
-    shipped = None
-    for name, value in _leaves("model", node):
-        if TARGET in name.split(".") and (name != f"model.{TARGET}" or value not in packaged_targets()):
-            raise SettingError(
-                f"{where} was made with a class of the user's ({name}={value!r:.80}), and no class that a folder names "
-                "is imported",
-                repair=REPAIR,
-            )
-        if "${" in str(value):
-            raise SettingError(f"{where} has a setting that is not resolved: {name}={value!r:.80}", repair=REPAIR)
-        if isinstance(value, str) and "://" in value and name != "model.note":
-            shipped = shipped or "\n".join(own_text(path) for path in (config_directory() / "model").glob("*.yaml"))
-            if f" {value} " not in shipped:
-                raise SettingError(
-                    f"{where} names an address that the package does not ({name}={value!r:.200}), and none that only a "
-                    "folder names is asked",
-                    repair=REPAIR,
-                )
+    return stated_model(node, where, REPAIR)
 
 
 def check_weights(stimuli: Sequence[Stimulus], facts: ModelFacts) -> None:

@@ -6,17 +6,15 @@ nothing is left to resolve.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from openretina_cli.config.settings import Settings, settings_of_values
-from openretina_cli.config.target import TARGET, packaged_targets
+from openretina_cli.config.stated import check_stated
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.member_files import member_files
@@ -33,15 +31,6 @@ from openretina_cli.validation.bench import Candidate
 
 LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
 """Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
-
-MAX_VALUES = 5_000
-"""Values in the settings of a run; a simulated session has 105 cells."""
-
-OF_TORCH = {
-    f"optimizer.{TARGET}": re.compile(r"torch\.optim\.[A-Za-z]+"),
-    f"optimizer.schedule.{TARGET}": re.compile(r"torch\.optim\.lr_scheduler\.[A-Za-z]+"),
-}
-"""By setting the classes that are built beside those of the package: optimizers and schedules that torch brings."""
 
 
 def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetinaError]]:
@@ -77,39 +66,6 @@ def of_simulation(results: Sequence[Result]) -> list[Result]:
     return chosen
 
 
-def _leaves(name: str, tree: object) -> Iterator[tuple[str, object]]:
-    """Every value of a tree with its dotted name, those in lists too."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _leaves(f"{name}.{key}" if name else key, value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _leaves(name, value)
-    else:
-        yield name, tree
-
-
-def _check_plain(settings: Mapping[str, Any], folder: Path) -> None:
-    """Refuse settings that name code, are not resolved, or too many.
-
-    Raises:
-        SettingError: such a setting, by its name.
-    """
-    leaves = list(_leaves("", settings))
-    if len(leaves) > MAX_VALUES:
-        raise SettingError(f"{folder} has {len(leaves)} settings", expected=f"at most {MAX_VALUES}")
-    for name, value in leaves:
-        known = name in OF_TORCH and isinstance(value, str) and OF_TORCH[name].fullmatch(value)
-        if TARGET in name.split(".") and not known and value not in packaged_targets():
-            raise SettingError(
-                f"{folder} was made with a class of the user's ({name}={value!r:.80}), and validate imports no class "
-                "that a folder names",
-                expected="runs of built-in options",
-            )
-        if "${" in f"{name}{value}":
-            raise SettingError(f"{folder} has a setting that is not resolved: {name}={value!r:.80}")
-
-
 @contextmanager
 def _settings_of(folder: Path) -> Iterator[None]:
     """Name the folder in whatever its settings raise: OmegaConf and constructors raise many kinds for unfit values.
@@ -134,7 +90,7 @@ def read_settings_of(result: Result) -> Settings:
     folder = result.path.parent
     if "settings" in result.flaws:
         raise SettingError(f"{result.path} has no settings", expected="a run of this version")
-    _check_plain(result.settings, folder)
+    check_stated(result.settings, folder)
     with _settings_of(folder):
         # the run's place and outputs do not matter here, and may hold the time or Hydra's own settings
         settings = settings_of_values({**result.settings, "out": "out", "output": {}})
