@@ -9,9 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from openretina_cli.constraint.base import Constraint
+from openretina_cli.constraint.base import Constraint, constrained, reconciled
 from openretina_cli.gradient.base import GradientStep
-from openretina_cli.loop.rules import constrained, reconciled
 from openretina_cli.loop.run import Run
 from openretina_cli.optimizer import shared_by
 

@@ -13,8 +13,7 @@ from openretina_cli.errors import SettingError
 from openretina_cli.loop.bundle import bundled
 from openretina_cli.loop.evaluation import evaluated
 from openretina_cli.loop.measure import measure
-from openretina_cli.loop.problem import Keep, Outcome, Problem, apply_constraints
-from openretina_cli.loop.run import ZERO_GRADIENT, Run
+from openretina_cli.loop.run import ZERO_GRADIENT, Keep, Outcome, Problem, Run, apply_constraints
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.optimizer import OptimizerInit
 from openretina_cli.penalty import Penalty

@@ -12,8 +12,7 @@ from torch import Tensor
 from openretina_cli.errors import ObjectiveError, OpenRetinaError
 from openretina_cli.limits import norms
 from openretina_cli.loop.bundle import Bundle
-from openretina_cli.loop.problem import Problem
-from openretina_cli.loop.run import Run
+from openretina_cli.loop.run import Problem, Run
 from openretina_cli.loop.scoring import scores_of
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.stopper import Step

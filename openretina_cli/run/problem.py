@@ -17,7 +17,7 @@ from openretina_cli.config.target import Option, build
 from openretina_cli.constraint.base import Constraint
 from openretina_cli.errors import SettingError
 from openretina_cli.gradient.base import GradientStep
-from openretina_cli.loop.problem import Problem, apply_constraints
+from openretina_cli.loop.run import Problem, apply_constraints
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.probe import Probe, probe
 from openretina_cli.models.retina import Retina

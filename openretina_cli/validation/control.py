@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from openretina_cli.constraint.base import constrained
 from openretina_cli.loop.loop import Problem
-from openretina_cli.loop.rules import constrained
 from openretina_cli.simulation.bipolar import CENTRE_SIGMA
 from openretina_cli.simulation.ganglion import Cell
 from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
