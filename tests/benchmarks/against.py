@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -133,12 +134,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         before = checkout(options.commit, place / "before")
-        lines = [
+        commands = (
             _in_turn(name, before, max(options.rounds // (3 if "runs" in name else 1), 1), _command(arguments, place))
             for name, arguments in COMMANDS.items()
-        ]
-        lines += _warm(before, place, options.rounds)
-    sys.stdout.write("".join(f"{row}\n" for row in comparison_rows(lines, asked=False)))
+        )
+        sys.stdout.write("".join(f"{row}\n" for row in comparison_rows([], asked=False)))
+        for line in chain(commands, _warm(before, place, options.rounds)):
+            *_, row = comparison_rows([line], asked=False)
+            sys.stdout.write(f"{row}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

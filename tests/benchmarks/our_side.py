@@ -57,7 +57,7 @@ class Silent:
 
 def settings_of(template: Settings, run: Run) -> Settings:
     """The settings of one run; composing those of hundreds by Hydra would take longer than the benchmark."""
-    objective = replace(template.objective, neuron=run.neuron)  # type: ignore[call-arg]  # it is an Increase
+    objective = template.objective.with_arguments(neuron=run.neuron)
     return replace(template, neuron=run.neuron, seed=run.seed, objective=objective)
 
 
