@@ -101,16 +101,22 @@ def run(argv: Sequence[str]) -> None:
     """
     from openretina_cli.config.compose import compose, hand_to_hydra, is_sweep, read_arguments
     from openretina_cli.config.overrides import read_overrides
-    from openretina_cli.run.single import run_single, sweep_job
 
     args, parser = read_arguments(argv)
     sweeps = is_sweep(args)
     overrides = [] if args.shell_completion else read_overrides(args.overrides, sweeps)
     if any((args.cfg, args.info, args.hydra_help, args.shell_completion, args.resolve, args.experimental_rerun)):
+        from openretina_cli.run.single import sweep_job
+
         hand_to_hydra(args, parser, sweep_job)
     elif sweeps:
         from openretina_cli.run.command import sweep  # the report, and what else a single run need not wait for
 
         sweep(args, parser, overrides)
     else:
-        run_single(compose(args, args.overrides))
+        config = compose(args, args.overrides)
+        from openretina_cli.run.single import (
+            run_single,  # a misspelt setting needs none of it
+        )
+
+        run_single(config)
