@@ -147,7 +147,7 @@ class Bench:
             found = measure_shape(name, self.reference, self.place, self.options.out, self.options.repeats)
             self.shapes.append(found)
             self.lines.append(found.line)
-            self.differences.setdefault("core + readout shapes", []).append(found.difference)
+            self.differences[f"the shape {name}"] = [found.difference]
 
     def check(self) -> None:
         """Refuse to go on if the sides found different stimuli, as their times would not compare.

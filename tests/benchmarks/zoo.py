@@ -112,9 +112,9 @@ def measure_shape(name: str, reference: Path, place: Path, logs: Path, repeats: 
         for side in sides.values():
             side.ask("load", **files)
         while len(line.ours) < repeats and sum(line.reference) * shape.iterations < PATIENCE:
-            for name, side in sides.items():
-                seconds = side.ask("optimize", iterations=shape.iterations, save=str(place / f"{name}.npy"))
-                line.reference += [seconds] if name == "reference" else []
+            for whose, side in sides.items():
+                seconds = side.ask("optimize", iterations=shape.iterations, save=str(place / f"{whose}.npy"))
+                line.reference += [seconds] if whose == "reference" else []
             more = {"iterations": max(shape.iterations, ENOUGH), "save": str(place / "more.npy")}
             line.ours.append(sides["ours"].ask("optimize", **more))
         theirs, ours = (side.ask("peak_mb") for side in sides.values())
