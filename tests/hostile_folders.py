@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import forget_peak, peak_mb
 
 SECRET = "a-secret-of-the-environment"  # noqa: S105  # of no account
 COMMAND = ["optimize", "neuron=1", "stopper.max_iterations=1", "output=minimal", "device=cpu"]
@@ -325,17 +326,6 @@ def verbs(number: int, kind: str, folder: Path) -> Iterator[list[str]]:
         yield ["render", str(folder), "workers=0", "figure=[]"]
     if draw.random() < (1.0 if kind.startswith("result.json") else 0.1):
         yield [*COMMAND, f"out={folder}"]
-
-
-def peak_mb() -> float:
-    """Return the most memory this process has held since `forget_peak()`, in MB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def forget_peak() -> None:
-    """Start the peak of memory anew, so that it does not hold what making a mutant took (proc(5), clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def faults(code: object, printed: str, errors: str, folder: Path) -> Iterator[str]:

@@ -21,6 +21,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from memory import peak_mb
 from mutants import CheckpointMutants, written
 
 from openretina_cli.config.target import Option
@@ -84,7 +85,7 @@ def run(mutants: CheckpointMutants, seed: int) -> dict[str, object]:
     shutil.rmtree("out", ignore_errors=True)
     left = sorted({*os.listdir(), *os.listdir(os.environ["TMPDIR"])} - {"m"})
     left += sorted(set(os.listdir("m")) ^ names)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = int(peak_mb() * 2**20)
     canary = mutants.canary.exists()
     return {"seed": seed, "kind": kind, **ended, "seconds": spent, "peak": peak, "left": left, "canary": canary}
 
