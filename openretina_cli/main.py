@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from importlib import import_module
@@ -213,7 +212,9 @@ def command() -> NoReturn:
     """
     streams = Streams()
     code = main()
-    atexit_needed = threading.active_count() > 1  # of a launcher, which ends its processes when Python ends properly
+    threading = sys.modules.get("threading")  # help need not wait for it
+    # a launcher's threads end its processes when Python ends properly
+    atexit_needed = threading is not None and threading.active_count() > 1
     if not atexit_needed:
         atexit._run_exitfuncs()
     streams.flush()

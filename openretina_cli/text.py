@@ -7,7 +7,6 @@ megabytes. Every function here is idempotent and leaves ordinary names as they a
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -36,19 +35,20 @@ UNSAFE = re.compile(
     "\ud800-\udfff]"  # lone surrogates: bytes of a file name that are no UTF-8, or broken JSON
 )
 """Characters that must reach no terminal, and break tables and files."""
-SURROGATE = re.compile("[\ud800-\udfff]")
-FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+# Patterns that help does not need are texts: `re` compiles each when it is first used.
+SURROGATE = "[\ud800-\udfff]"
+FORMULA = r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]"
 """Beginning of a cell that a spreadsheet evaluates (OWASP, CSV Injection), with the full-width forms."""
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-REFUSED = re.compile(r'[<>:"/\\|?*' + REPLACEMENT + r"\s]+")
+NUMBER = r"(?a:[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)"
+REFUSED = r'[<>:"/\\|?*' + REPLACEMENT + r"\s]+"
 """Characters that Windows and FAT refuse in names (Microsoft, Naming Files), and what is awkward in a shell."""
-DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
+DEVICE = r"(?i:^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$))"
 """Names that Windows keeps for devices, with any ending."""
 
 
 def is_text(text: str) -> bool:
     """Whether a text can be encoded; lone surrogates cannot."""
-    return SURROGATE.search(text) is None
+    return re.search(SURROGATE, text) is None
 
 
 def printable(text: str) -> str:
@@ -94,11 +94,13 @@ def csv_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = one_line(value, LONGEST_CELL)
-    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+    return f"'{text}" if re.match(FORMULA, text) and not re.fullmatch(NUMBER, text) else text
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Writes rows, the header among them, as CSV with safe cells."""
+    import csv  # for which help need not wait
+
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in rows)
     return text.getvalue()
@@ -109,5 +111,5 @@ def folder_name(text: str) -> str:
 
     Texts that differ may get one name, so a caller that needs different names adds a digest of the text.
     """
-    name = DEVICE.sub(r"\1-", REFUSED.sub("-", one_line(text)).strip("."))
+    name = re.sub(DEVICE, r"\1-", re.sub(REFUSED, "-", one_line(text)).strip("."))
     return name.encode()[:LONGEST_FOLDER].decode(errors="ignore").rstrip(".") or "run"
