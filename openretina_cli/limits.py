@@ -60,11 +60,6 @@ def norms(stimulus: Tensor) -> Tensor:
     return flat.view(-1, *[1] * (stimulus.dim() - 1))
 
 
-def clip(x: Tensor, limits: Sequence[Limits]) -> Tensor:
-    """Clip every value of `(batch, channel, time, height, width)` to its channel's limits."""
-    return torch.clamp(x, *bounds(limits, x))
-
-
 def clip_factor(x: Tensor, limits: Sequence[Limits]) -> Tensor:
     """The largest factor up to 1 that brings each stimulus into its limits, shaped as `norms`; limits hold zero."""
     low, high = bounds(limits, x)

@@ -164,4 +164,4 @@ def test_the_walk_of_a_stimulus_is_the_one_on_the_page(monkeypatch: pytest.Monke
     walked(walk, monkeypatch, torch, "save", f"out={tmp_path / 'run'}")
     handing = walk.stacked | walk.handing
     assert (handing, walk.given - handing) == named_in("One stimulus")
-    assert len(handing) <= 14
+    assert len(handing) <= 12

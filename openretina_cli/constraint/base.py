@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from openretina_cli.limits import Limits, clip, clip_factor, norms, range_text
+from openretina_cli.limits import Limits, bounds, clip_factor, norms, range_text
 
 if TYPE_CHECKING:
     from openretina_cli.stimulus.base import Parameters
@@ -89,6 +89,10 @@ class Boxed(Constraint):
     def __init__(self, limits: Sequence[Limits]) -> None:
         self.limits = tuple(limits)
 
+    def clip(self, x: Tensor) -> Tensor:
+        """Clip every value of `(batch, channel, time, height, width)` to its channel's limits."""
+        return torch.clamp(x, *bounds(self.limits, x))
+
     def restore(self, x: Tensor) -> Tensor:
         """Constrain again, which leaves allowed stimuli as they are."""
         return self.process(x)
@@ -99,7 +103,7 @@ class Boxed(Constraint):
 
     def missed_range(self, x: Tensor) -> str | None:
         """Say by how much values of a finished stimulus leave the range, or None."""
-        excess = float((x - clip(x, self.limits)).abs().max())
+        excess = float((x - self.clip(x)).abs().max())
         if excess <= RANGE_TOLERANCE:
             return None
         return f"values leave the {range_text(self.limits)} by up to {excess:.3g}: another rule moved them"

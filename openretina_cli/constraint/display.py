@@ -7,7 +7,7 @@ from torch import Tensor
 from openretina_cli.checks import positive, require
 from openretina_cli.constraint.base import Boxed
 from openretina_cli.errors import SettingError
-from openretina_cli.limits import clip, range_text
+from openretina_cli.limits import range_text
 from openretina_cli.models.facts import ModelFacts
 
 
@@ -54,7 +54,7 @@ class DisplayRange(Boxed):
 
     def process(self, x: Tensor) -> Tensor:
         """Clip `(batch, channel, time, height, width)`."""
-        return clip(x, self.limits)
+        return self.clip(x)
 
     def __repr__(self) -> str:
         return f"grey levels {self.levels[0]:g} to {self.levels[1]:g}, {range_text(self.limits)}"

@@ -11,7 +11,7 @@ from openretina_cli.checks import one_of, positive
 from openretina_cli.constraint.base import Boxed, missed_norm, norm_text
 from openretina_cli.errors import SettingError
 from openretina_cli.filters import WITHOUT_FLOAT64
-from openretina_cli.limits import Ranges, clip, norms, range_text, read_limits
+from openretina_cli.limits import Ranges, norms, range_text, read_limits
 
 
 def _squares(x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class NormAndRange(Boxed):
         return self._projected(x)
 
     def _projected(self, x: Tensor) -> Tensor:
-        clipped, free = clip(x, self.limits), torch.ones_like(x, dtype=torch.bool)
+        clipped, free = self.clip(x), torch.ones_like(x, dtype=torch.bool)
         stays = (norms(clipped) <= self.norm) & self.at_most
         scale = torch.zeros_like(norms(x), dtype=torch.float64)
         for _ in range(self.ROUNDS):
@@ -70,7 +70,7 @@ class NormAndRange(Boxed):
                 break
             scale = torch.where(grows, wanted, scale)
             scaled = x * scale.to(x.dtype)
-            clipped = torch.where(grows, clip(scaled, self.limits), clipped)
+            clipped = torch.where(grows, self.clip(scaled), clipped)
             free = clipped == scaled
         return clipped
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from openretina_cli.checks import positive
 from openretina_cli.constraint.base import Boxed, missed_norm, rescale
-from openretina_cli.limits import Ranges, clip, range_text, read_limits
+from openretina_cli.limits import Ranges, range_text, read_limits
 
 
 class ChangeNormJointlyClipRangeSeparately(Boxed):
@@ -32,7 +32,7 @@ class ChangeNormJointlyClipRangeSeparately(Boxed):
 
     def process(self, x: Tensor) -> Tensor:
         """Scale and clip `(batch, channel, time, height, width)`."""
-        return clip(x if self.norm is None else rescale(x, self.norm), self.limits)
+        return self.clip(x if self.norm is None else rescale(x, self.norm))
 
     def check(self, x: Tensor) -> str | None:
         """Say if clipping broke the norm, or a later constraint the range."""

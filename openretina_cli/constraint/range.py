@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from openretina_cli.constraint.base import Boxed
-from openretina_cli.limits import Ranges, clip, range_text, read_limits
+from openretina_cli.limits import Ranges, range_text, read_limits
 
 
 class ClipRange(Boxed):
@@ -25,7 +25,7 @@ class ClipRange(Boxed):
 
     def process(self, x: Tensor) -> Tensor:
         """Clip `(batch, channel, time, height, width)`."""
-        return clip(x, self.limits)
+        return self.clip(x)
 
     def __repr__(self) -> str:
         return range_text(self.limits)

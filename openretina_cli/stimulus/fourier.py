@@ -12,8 +12,8 @@ from openretina_cli.checks import one_of, positive, require
 from openretina_cli.errors import SettingError
 from openretina_cli.filters import HEIGHT, TIME, WIDTH, along, cosines, radius
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.stimulus.base import Constrain, Parameters, random_stimulus
-from openretina_cli.stimulus.files import read_movies, read_stimulus
+from openretina_cli.stimulus.base import FromNoise
+from openretina_cli.stimulus.files import read_movies
 
 AXES = (TIME, HEIGHT, WIDTH)
 
@@ -38,7 +38,7 @@ def mean_amplitudes(movies: Tensor, frames: int) -> Tensor:
     return found
 
 
-class Fourier(Parameters):
+class Fourier(FromNoise):
     """Coefficients of space-time frequencies, or, with `phase_only`, phases under a magnitude spectrum that is given.
 
     Coefficients are those of orthonormal cosines that are mirrored at the borders, so that the first frame does not
@@ -82,15 +82,11 @@ class Fourier(Parameters):
         norm: float = 5.0,
         file: str | None = None,
     ) -> None:
-        require(frames >= 1, "frames", frames, "1 or more")
-        require(std >= 0, "std", std, "0 or more")
-        positive("norm", norm)
+        super().__init__(facts, seed, frames, mean, std, norm, file)
         positive("cutoff", cutoff)
         positive("cutoff_hz", cutoff_hz)
         one_of("unit", unit, ("cycles_per_pixel", "cycles_per_um"))
         require(phase_only or movie is None, "movie", movie, "null, unless phase_only=true takes its magnitudes")
-        self.shape = (len(facts.channels), frames, facts.height, facts.width)
-        self.seed, self.mean, self.std, self.file = seed, mean, std, file
         self.limits = (_per_pixel(facts, cutoff, unit), _per_frame(facts, cutoff_hz))
         self._spectrum = self._magnitudes(movie) if phase_only else None
         digest = b"" if self._spectrum is None else self._spectrum.numpy().tobytes()
@@ -115,17 +111,6 @@ class Fourier(Parameters):
         found = found.expand(self.shape[0], -1, -1, -1)
         unit: Tensor = found / torch.linalg.vector_norm(found)
         return unit.float().contiguous()
-
-    def initial(self, constrain: Constrain) -> Tensor:
-        """The start `(channel, time, height, width)` on the CPU.
-
-        Raises:
-            SettingError: the file cannot be used.
-        """
-        if self.file is not None:
-            return read_stimulus(self.file, self.shape)
-        noise = random_stimulus(self.shape, self.seed, self.mean, self.std)[None]
-        return constrain(self.decode(self.encode(noise))[0])
 
     def decode(self, parameters: Tensor) -> Tensor:
         """Stimuli `(batch, channel, time, height, width)` of coefficients, or of anything with the phases wanted."""

@@ -7,14 +7,13 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from openretina_cli.checks import positive, require
+from openretina_cli.checks import require
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.separable import matrices, stimuli, time_courses, truncated
-from openretina_cli.stimulus.base import Constrain, Parameters, random_stimulus
-from openretina_cli.stimulus.files import read_stimulus
+from openretina_cli.stimulus.base import FromNoise
 
 
-class LowRank(Parameters):
+class LowRank(FromNoise):
     """The stimuli of a rank, from noise or a saved stimulus.
 
     The parameters have the shape of a stimulus. `decode` makes the nearest stimulus of the rank of them, from
@@ -49,23 +48,9 @@ class LowRank(Parameters):
         norm: float = 5.0,
         file: str | None = None,
     ) -> None:
-        require(frames >= 1, "frames", frames, "1 or more")
+        super().__init__(facts, seed, frames, mean, std, norm, file)
         require(rank >= 1, "rank", rank, "1 or more")
-        require(std >= 0, "std", std, "0 or more")
-        positive("norm", norm)
-        self.shape = (len(facts.channels), frames, facts.height, facts.width)
         self.rank, self.jointly = rank, jointly
-        self.seed, self.mean, self.std, self.file = seed, mean, std, file
-
-    def initial(self, constrain: Constrain) -> Tensor:
-        """The start `(channel, time, height, width)` on the CPU.
-
-        Raises:
-            SettingError: the file cannot be used.
-        """
-        if self.file is not None:
-            return read_stimulus(self.file, self.shape)
-        return constrain(self.encode(random_stimulus(self.shape, self.seed, self.mean, self.std)[None])[0])
 
     def decode(self, parameters: Tensor) -> Tensor:
         """The nearest stimuli of the rank, with the gradient described above."""
