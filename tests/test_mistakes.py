@@ -212,6 +212,9 @@ MODULE = f"{OWN_MODULE} model.module._target_="
 SETTINGS = [
     mistake("typo in a setting", "optimize neurn=42", "neurn is no setting", "neuron (did you mean that?)"),
     mistake("typo in a nested setting", "optimize reducer.strat=1", "reducer.strat is no setting", "start (did you"),
+    mistake("log elsewhere", "optimize hydra/job_logging=stdout", "hydra/job_logging=stdout", "expected default"),
+    mistake("log on the terminal", "optimize hydra.job_logging.root.handlers=[console]", "[console]; expected default",
+            "hydra.verbose=true"),
     mistake("typo in an argument", "optimize optimizer.lrr=1", "optimizer.lrr is no setting", "expected lr"),
     mistake("setting of nothing", "optimize seed.x=3", "seed.x is no setting"),
     mistake("new setting", "optimize +unknown=1", "unknown is no setting", "one of session, neuron"),

@@ -12,7 +12,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import OmegaConfDumper
 
+from openretina_cli.checks import spelt
 from openretina_cli.config.expand import VARIED
+from openretina_cli.errors import SettingError
 
 if TYPE_CHECKING:
     from openretina_cli.config.template import Job
@@ -41,8 +43,20 @@ class Record:
 
     @classmethod
     def of(cls, config: DictConfig) -> Record:
-        """The record of composed settings."""
+        """The record of composed settings.
+
+        Raises:
+            SettingError: Hydra's job log is to go elsewhere than into the file in the folder of a run.
+        """
         nodes: Any = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+        chosen = nodes["hydra"]["runtime"]["choices"].get("hydra/job_logging")
+        handlers = ((nodes["hydra"]["job_logging"] or {}).get("root") or {}).get("handlers")
+        if (chosen, handlers) != ("default", ["file"]):
+            raise SettingError(
+                f"hydra/job_logging={spelt(chosen)} has the root handlers {spelt(handlers)}",
+                expected="default and [file]: the log of a run is a file in its folder",
+                repair="hydra/job_logging=default hydra.job_logging.root.handlers=[file]; hydra.verbose=true logs more",
+            )
         return cls(nodes, f"{config.hydra.job.name}.log")
 
     @property
