@@ -84,9 +84,14 @@ def protocol(folder: Path) -> list[dict[str, str]]:
         return [*csv.DictReader(file)]
 
 
+def expected_stimulus(run: Path) -> NDArray[np.float32]:
+    stimulus: NDArray[np.float32] = torch.load(run / "stimulus.pt", weights_only=True)[0].numpy()
+    return stimulus
+
+
 def expected_levels(run: Path) -> Frames:
     """Levels `(time, height, width, channel)` of a run's stimulus, by the definition and nothing else."""
-    stimulus = torch.load(run / "stimulus.pt", weights_only=True)[0].double().numpy()
+    stimulus = expected_stimulus(run).astype(np.float64)
     levels = [np.rint(mean + sd * channel).clip(0, 255) for mean, sd, channel in zip(MEAN, SD, stimulus, strict=True)]
     return np.stack(levels, axis=-1).astype(np.uint8)
 
@@ -281,7 +286,7 @@ def test_the_protocol_agrees_with_the_video_at_fifty_places(three: Path, tmp_pat
     rows = protocol(tmp_path / "x")
     films = {path.name: decoded(path) for path in (tmp_path / "x").glob("*.avi")}
     assert [int(row["frame"]) for row in rows] == [*range(len(rows))]
-    stimuli = {run.name: torch.load(run / "stimulus.pt", weights_only=True)[0].numpy() for run in three.iterdir()}
+    stimuli = {run.name: expected_stimulus(run) for run in three.iterdir()}
     shuffles: dict[str, dict[int, int]] = {name: {} for name in stimuli}
     for number in np.random.default_rng(0).choice(len(rows), 50, replace=False):
         row = rows[number]
@@ -353,6 +358,16 @@ def test_what_geometry_does_is_undone(
     assert max(edges) <= 0.5 + 1e-9  # an edge is on the nearest device pixel
 
 
+@pytest.mark.parametrize(
+    ("size", "rotate", "factor"), [((60, 70), 0, 3), ((48, 90), 90, 3), ((768, 1024), 0, 42), ((9, 9), 0, 1)]
+)
+def test_pixels_are_repeated_as_often_as_the_device_has_room(size: tuple[int, int], rotate: Any, factor: int) -> None:
+    settings = GeometrySettings(um_per_pixel=None, factor="fit", size=[*size], rotate=rotate, flip="none")
+    geometry = geometry_of(settings, (18, 16), 50.0, Format())
+    assert {*geometry.rows, *geometry.columns} == {factor}
+    assert (geometry.size, geometry.pixel_size) == (size, 50 / factor)
+
+
 def test_a_rotation_is_clockwise_and_a_crop_is_told(three: Path, tmp_path: Path) -> None:
     words = ("export.geometry.rotate=90", "export.geometry.flip=horizontal", "export.geometry.size=[12,18]")
     assert export(str(three / "neuron=0"), "format=npz", f"out={tmp_path / 'x'}", *words) == 0
@@ -371,7 +386,7 @@ def test_a_look_up_table_is_applied_and_undone(three: Path, tmp_path: Path) -> N
     looked_up = np.stack([table[levels[..., channel], channel] for channel in range(2)], axis=-1)
     assert np.array_equal(read_npz(tmp_path / "x", "neuron_0"), looked_up)
     grey = Grey(np.array(MEAN), np.array(SD), table.T.astype(np.uint8))
-    stimulus = torch.load(three / "neuron=0" / "stimulus.pt", weights_only=True)[0].numpy()
+    stimulus = expected_stimulus(three / "neuron=0")
     gaps = np.abs(grey.values(looked_up.astype(np.float64)) - stimulus).max((1, 2, 3))
     # half a level by rounding; of the second channel also half of the two levels that the table makes one
     assert gaps[0] <= 0.5 / SD[0] + 1e-6
@@ -440,7 +455,7 @@ def test_a_centred_stimulus_is_put_where_its_cell_is(norm_5: Path, tmp_path: Pat
     assert export(str(tmp_path / "centred"), "format=npz", f"out={tmp_path / 'x'}", where, ask=True) == 0
     for clip in record(tmp_path / "x")["clips"]:
         (neuron,) = clip["neurons"]
-        stimulus = torch.load(norm_5 / f"neuron={neuron}" / "stimulus.pt", weights_only=True)[0].numpy()
+        stimulus = expected_stimulus(norm_5 / f"neuron={neuron}")
         energy = np.square(stimulus).sum((0, 1))
         rows, columns = (np.arange(edge) - (edge - 1) / 2 for edge in energy.shape)
         own = (energy.sum(0) @ columns, -(energy.sum(1) @ rows)) / energy.sum() * 50
@@ -509,6 +524,12 @@ def test_the_digests_are_those_of_the_files_and_equal_exports_are_equal(three: P
     assert first == second
     names = {path.name for path in (tmp_path / "x").iterdir()} - {"export.json"}
     assert set(first["files"]) == names
+    for clip in first["clips"]:
+        run = three / clip["clip"].replace("_", "=")
+        assert clip["run_sha256"] == hashlib.sha256((run / "result.json").read_bytes()).hexdigest()
+        assert clip["stimulus_sha256"] == hashlib.sha256(expected_stimulus(run).tobytes()).hexdigest()
+        assert clip["model_sha256"] == json.loads((run / "result.json").read_text())["model"]["sha256"]
+    assert len(first["settings_sha256"]) == 64
     for name, digest in first["files"].items():
         assert hashlib.sha256((tmp_path / "x" / name).read_bytes()).hexdigest() == digest
 
@@ -532,7 +553,7 @@ def test_levels_come_from_the_checkpoint(zoo: Path, tmp_path: Path) -> None:
         assert main(["export", str(tmp_path / "run"), "format=npz", f"out={out}", f"export.ask={ask}", *PLAIN]) == 0
         levels = record(out)["grey"]  # the statistics that the file holds, which are those of Hoefling's movies
         assert levels == {"mean": [36.979] * 2, "sd": [36.985] * 2, "background": [37, 37]}
-        stimulus = torch.load(tmp_path / "run" / "stimulus.pt", weights_only=True)[0].double().numpy()
+        stimulus = expected_stimulus(tmp_path / "run").astype(np.float64)
         with np.load(out / "stimuli.npz") as stack:
             assert np.array_equal(np.moveaxis(stack["run"], 3, 0), np.rint(36.979 + 36.985 * stimulus))
 
