@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import hashlib
 import json
 import os
@@ -35,6 +34,7 @@ from openretina_cli.export.grey import Grey
 from openretina_cli.export.order import rounds_of
 from openretina_cli.export.settings import GeometrySettings
 from openretina_cli.format.base import Format
+from openretina_cli.format.qdspy import Qdspy
 from openretina_cli.main import main
 
 MEAN, SD = (37.417, 36.132), (28.905, 39.841)  # the statistics per channel of Hoefling's movies
@@ -54,8 +54,9 @@ def norm_5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def norm_30(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stimuli of norm 30 of the same cells."""
     folder = tmp_path_factory.mktemp("norm_30")
-    words = ["neuron=0..2", "stimulus.norm=30", "device=cpu", "output=minimal"]
+    words = ["neuron=0..19", "stimulus.norm=30", "device=cpu", "output=minimal"]
     assert main(["optimize", "-m", *words, f"out={folder}"]) == 0
     return folder
 
@@ -83,9 +84,14 @@ def protocol(folder: Path) -> list[dict[str, str]]:
         return [*csv.DictReader(file)]
 
 
+def expected_stimulus(run: Path) -> NDArray[np.float32]:
+    stimulus: NDArray[np.float32] = torch.load(run / "stimulus.pt", weights_only=True)[0].numpy()
+    return stimulus
+
+
 def expected_levels(run: Path) -> Frames:
     """Levels `(time, height, width, channel)` of a run's stimulus, by the definition and nothing else."""
-    stimulus = torch.load(run / "stimulus.pt", weights_only=True)[0].double().numpy()
+    stimulus = expected_stimulus(run).astype(np.float64)
     levels = [np.rint(mean + sd * channel).clip(0, 255) for mean, sd, channel in zip(MEAN, SD, stimulus, strict=True)]
     return np.stack(levels, axis=-1).astype(np.uint8)
 
@@ -183,20 +189,38 @@ def read_dmd(folder: Path, order: str, row_order: str, invert: bool) -> tuple[li
 def test_a_dmd_shows_every_byte(order: str, row_order: str, invert: bool, three: Path, tmp_path: Path) -> None:
     how = [f"format.byte_order={'little' if order == '<' else 'big'}", f"format.row_order={row_order}"]
     how += [f"format.invert={str(invert).lower()}", "format.width=40", "format.height=38", "format.channel=uv"]
-    assert export(str(three), "format=dmd", f"out={tmp_path / 'x'}", *how, *TWICE, "export.protocol.repeats=2") == 0
+    twice = (*TWICE, "export.protocol.repeats=2", "export.tolerance=1")  # green, which is not shown, is lost
+    assert export(str(three), "format=dmd", f"out={tmp_path / 'x'}", *how, *twice, ask=True) == 0
     images, sequence = read_dmd(tmp_path / "x", order, row_order, invert)
     assert len(images) == 1 + 3 * 50
     frames = [images[number] for number in sequence]
     repetitions = (tmp_path / "x" / "repetitions.csv").read_bytes().decode().split("\r\n")[1:-1]
     rows = protocol(tmp_path / "x")
     assert len(frames) == len(rows)
+    assert [int(line.split(";")[0]) for line in repetitions] == [1, 2, 3, 4, 5, 6]
     for line in repetitions:
-        _, start, end = map(int, line.split(";"))
+        start, end = int(line.split(";")[1]) - 1, int(line.split(";")[2])  # from 1, the last one included
         film = expected_film(three / rows[start]["run"])[..., 1]
         padded = np.full((len(film), 38, 40), BACKGROUND[1], np.uint8)
         padded[:, 1:37, 4:36] = film
         assert np.array_equal(np.stack(frames[start:end]), padded)
-    assert len(repetitions) == 6
+
+
+def test_a_dmd_refuses_two_colours_unless_the_loss_is_let_pass_and_says_how_one_is_made(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("format=dmd", "format.channel=green", "format.width=40", "format.height=38", f"out={tmp_path / 'x'}")
+    assert export(str(three), *small) == 2
+    assert "neuron_0 has contrast in uv, of which the format shows nothing" in capsys.readouterr().err
+    assert export(str(three), *small, ask=True) == 1
+    line = capsys.readouterr().err
+    assert "the format shows nothing of uv, which 56% of the squared norm are in" in line
+    repair = line.partition("Try: openretina optimize ")[2].partition(", which leaves")[0].replace("'", "").split()
+    assert main(["optimize", "-m", *repair, "neuron=0..2", "output=minimal", f"out={tmp_path / 'green'}"]) == 0
+    assert export(str(tmp_path / "green"), *small, ask=True) == 0
+    for clip in record(tmp_path / "x")["clips"]:
+        assert (clip["share_not_shown"], clip["norm"]) == (0, pytest.approx(5, rel=1e-6))
+        assert abs(clip["response"]["loss"]) < 0.02
 
 
 class Recorder(ModuleType):
@@ -236,30 +260,47 @@ def test_the_script_of_qdspy_names_files_that_exist_and_follows_the_protocol(
     assert sum(marked) * 60 == pytest.approx(sum(row["trigger"] == "1" for row in rows), abs=1e-6)
     assert ("SetBkgColor", ((0, *BACKGROUND),)) in recorder.calls
     film = expected_film(three / "neuron=1")
-    square = np.empty((len(film), 36, 36, 2), np.uint8)
+    square = np.empty((105, 36, 36, 2), np.uint8)  # one frame of background more, and as many as are read
     square[:] = BACKGROUND
-    square[:, 2:34] = np.rot90(film, -1, (1, 2))
-    assert np.array_equal(decoded(out / "neuron_1.avi"), colored(square))
+    square[: len(film), 2:34] = np.rot90(film, -1, (1, 2))
+    assert np.array_equal(decoded(out / "neuron_1.avi"), colored(square)[:, ::-1])
+    with av.open(str(out / "neuron_1.avi")) as container:  # FFmpeg prints and QDSpy reads hundredths of a second
+        assert int((container.duration + 5000) // 10_000 / 100 * 60) == 105
+
+
+# Seen with the reader of QDSpy 0.9.6, moviepy 2.2.1, on films of FFV1 at 60 Hz: frames in the file, frames read.
+READ = {99: 99, 100: 100, 101: 100, 103: 103, 110: 109, 127: 127, 128: 127, 130: 130, 131: 130, 200: 199, 333: 333}
+
+
+@pytest.mark.parametrize("frames", READ)
+def test_a_film_is_longer_where_qdspy_would_lose_its_last_frame(frames: int) -> None:
+    kept = Qdspy().film_length(frames - 1, 60.0) == frames  # one of background is added in any case
+    assert kept == (READ[frames] == frames)
 
 
 def test_the_protocol_agrees_with_the_video_at_fifty_places(three: Path, tmp_path: Path) -> None:
-    words = (*TWICE, "export.protocol.repeats=3", "export.protocol.controls=[shuffle,reversed]")
-    times = ("export.time.interval_s=0.1", "export.time.adaptation_s=0.3")
-    assert export(str(three), "format=avi", f"out={tmp_path / 'x'}", *words, *times) == 0
+    fine = ("export.grey.mean=128", "export.grey.sd=100")  # so that the reversed ones are the others' mirror images
+    words = (*TWICE, *fine, "export.protocol.repeats=3", "export.protocol.controls=[shuffle,reversed]")
+    times = ("export.time.interval_s=0.1", "export.time.adaptation_s=0.3", "export.ask=false", *PLAIN)
+    assert main(["export", str(three), "format=avi", f"out={tmp_path / 'x'}", *words, *times]) == 0
     rows = protocol(tmp_path / "x")
     films = {path.name: decoded(path) for path in (tmp_path / "x").glob("*.avi")}
     assert [int(row["frame"]) for row in rows] == [*range(len(rows))]
-    chosen = [row for row in rows if row["condition"] == "stimulus"]
-    grey = colored(np.broadcast_to(np.array(BACKGROUND, np.uint8), (36, 32, 2)))
-    for number in np.random.default_rng(0).choice(len(chosen), 50, replace=False):
-        row = chosen[number]
-        found = films[row["file"]][int(row["file_frame"])]
-        levels = expected_levels(three / row["run"])
-        if row["stimulus_frame"]:
-            picture = levels[int(row["stimulus_frame"])].repeat(2, 0).repeat(2, 1)
-            assert np.array_equal(found, colored(picture))
+    stimuli = {run.name: expected_stimulus(run) for run in three.iterdir()}
+    shuffles: dict[str, dict[int, int]] = {name: {} for name in stimuli}
+    for number in np.random.default_rng(0).choice(len(rows), 50, replace=False):
+        row = rows[number]
+        if row["condition"] == "background":
+            assert row["file"] == row["stimulus_frame"] == ""
+            continue
+        found = films[row["file"]][int(row["file_frame"])][::2, ::2, 1:].astype(int) - 128
+        frames = np.moveaxis(np.rint(100 * stimuli[row["run"]].astype(float)), 0, -1).astype(int)
+        frames = -frames if row["condition"] == "reversed" else frames
+        if row["stimulus_frame"] and row["condition"] == "shuffle":
+            (same,) = np.flatnonzero((frames == found).all((1, 2, 3)))
+            assert shuffles[row["run"]].setdefault(int(row["stimulus_frame"]), int(same)) == same
         else:
-            assert np.array_equal(found, grey)
+            assert np.array_equal(found, frames[int(row["stimulus_frame"])] if row["stimulus_frame"] else 0 * found)
     assert sum(row["condition"] == "background" for row in rows) == 18 + 27 * 6
 
 
@@ -317,6 +358,16 @@ def test_what_geometry_does_is_undone(
     assert max(edges) <= 0.5 + 1e-9  # an edge is on the nearest device pixel
 
 
+@pytest.mark.parametrize(
+    ("size", "rotate", "factor"), [((60, 70), 0, 3), ((48, 90), 90, 3), ((768, 1024), 0, 42), ((9, 9), 0, 1)]
+)
+def test_pixels_are_repeated_as_often_as_the_device_has_room(size: tuple[int, int], rotate: Any, factor: int) -> None:
+    settings = GeometrySettings(um_per_pixel=None, factor="fit", size=[*size], rotate=rotate, flip="none")
+    geometry = geometry_of(settings, (18, 16), 50.0, Format())
+    assert {*geometry.rows, *geometry.columns} == {factor}
+    assert (geometry.size, geometry.pixel_size) == (size, 50 / factor)
+
+
 def test_a_rotation_is_clockwise_and_a_crop_is_told(three: Path, tmp_path: Path) -> None:
     words = ("export.geometry.rotate=90", "export.geometry.flip=horizontal", "export.geometry.size=[12,18]")
     assert export(str(three / "neuron=0"), "format=npz", f"out={tmp_path / 'x'}", *words) == 0
@@ -335,7 +386,7 @@ def test_a_look_up_table_is_applied_and_undone(three: Path, tmp_path: Path) -> N
     looked_up = np.stack([table[levels[..., channel], channel] for channel in range(2)], axis=-1)
     assert np.array_equal(read_npz(tmp_path / "x", "neuron_0"), looked_up)
     grey = Grey(np.array(MEAN), np.array(SD), table.T.astype(np.uint8))
-    stimulus = torch.load(three / "neuron=0" / "stimulus.pt", weights_only=True)[0].numpy()
+    stimulus = expected_stimulus(three / "neuron=0")
     gaps = np.abs(grey.values(looked_up.astype(np.float64)) - stimulus).max((1, 2, 3))
     # half a level by rounding; of the second channel also half of the two levels that the table makes one
     assert gaps[0] <= 0.5 / SD[0] + 1e-6
@@ -386,7 +437,10 @@ def test_norm_30_is_beyond_the_display_refused_and_on_request_clipped_or_scaled(
     for clip in record(tmp_path / "x")["clips"]:
         assert clip["out_of_gamut_share"][0] == 0 < clip["out_of_gamut_share"][1] < 0.05
         assert 0 < clip["response"]["loss"] < 0.05
-    assert "loss of response" in capsys.readouterr().out
+    assert len(record(tmp_path / "x")["clips"]) == 20
+    told = " ".join(capsys.readouterr().out.split())
+    assert "beyond display green 0.00%, uv 0.51%, in 20 of 20 clips" in told
+    assert "loss of response mean 1.08%, largest 1.26% (neuron=10)" in told
     assert export(str(norm_30), "format=npz", out, "export.gamut=scale", "overwrite=true", ask=True) == 0
     for clip in record(tmp_path / "x")["clips"]:
         assert clip["out_of_gamut_share"] == [0, 0]
@@ -401,7 +455,7 @@ def test_a_centred_stimulus_is_put_where_its_cell_is(norm_5: Path, tmp_path: Pat
     assert export(str(tmp_path / "centred"), "format=npz", f"out={tmp_path / 'x'}", where, ask=True) == 0
     for clip in record(tmp_path / "x")["clips"]:
         (neuron,) = clip["neurons"]
-        stimulus = torch.load(norm_5 / f"neuron={neuron}" / "stimulus.pt", weights_only=True)[0].numpy()
+        stimulus = expected_stimulus(norm_5 / f"neuron={neuron}")
         energy = np.square(stimulus).sum((0, 1))
         rows, columns = (np.arange(edge) - (edge - 1) / 2 for edge in energy.shape)
         own = (energy.sum(0) @ columns, -(energy.sum(1) @ rows)) / energy.sum() * 50
@@ -429,33 +483,36 @@ def test_an_export_that_kills_the_response_fails_and_leaves_nothing(
     assert [*tmp_path.iterdir()] == []
 
 
+# In KiB: less than the files of the format take (uncompressed 3 clips of 88 KiB, or one bank); for `avi` also less than
+# the table of the protocol beside them, which is then the first that does not fit.
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("avi", 8), ("avi", 200), ("png", 40), ("npz", 100), ("mat", 16), ("hdf5", 40), ("dmd", 100), ("qdspy", 8)],
+)
 def test_a_full_disk_leaves_nothing(
-    three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, size: int, small_disk: Callable[[int], Path], three: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("openretina_cli.export.job.write_protocol", full)
-    assert export(str(three), "format=npz", f"out={tmp_path / 'x'}") == 1
-    assert capsys.readouterr().err.endswith("cannot be written: No space left on device. Try: out=FOLDER\n")
-    assert [*tmp_path.iterdir()] == []
-
-
-KILLED = """
-import os, sys
-from openretina_cli.export import job
-job.write_protocol = lambda *_: os.kill(os.getpid(), 9)
-from openretina_cli.main import main
-main(sys.argv[1:])
-"""
+    disk = small_disk(size)
+    small = ("format.channel=green", "format.width=40", "format.height=38") if name == "dmd" else ()
+    words = (*small, "export.tolerance=1", "export.protocol.repeats=20")
+    assert export(str(three), f"format={name}", f"out={disk / 'a' / 'x'}", *words, ask=name == "dmd") == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "cannot be written: No space left on device. Try: out=FOLDER" in line
+    assert os.listdir(disk) == []
 
 
-def test_a_killed_export_leaves_no_half_one_and_the_next_clears_up(three: Path, tmp_path: Path) -> None:
-    words = ["export", str(three), "format=avi", f"out={tmp_path / 'x'}", *GREY, "export.ask=false", *PLAIN]
-    done = subprocess.run([sys.executable, "-c", KILLED, *words], check=False, capture_output=True, timeout=100)
-    assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "x").exists()
-    assert any(name.startswith(".x.partial-") for name in os.listdir(tmp_path))
+def test_a_killed_export_leaves_no_half_one_and_the_next_clears_up(norm_5: Path, tmp_path: Path) -> None:
+    words = ["export", str(norm_5), "format=avi", f"out={tmp_path / 'x'}", *GREY, "export.ask=false", *PLAIN]
+    large = "export.geometry.factor=16"  # of which writing takes seconds
+    with subprocess.Popen(
+        [sys.executable, "-m", "openretina_cli", *words, large], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("writing clips") for line in process.stdout)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert {name.partition("-")[0] for name in os.listdir(tmp_path)} == {".x.partial"}
     assert main(words) == 0
     assert os.listdir(tmp_path) == ["x"]
 
@@ -467,6 +524,12 @@ def test_the_digests_are_those_of_the_files_and_equal_exports_are_equal(three: P
     assert first == second
     names = {path.name for path in (tmp_path / "x").iterdir()} - {"export.json"}
     assert set(first["files"]) == names
+    for clip in first["clips"]:
+        run = three / clip["clip"].replace("_", "=")
+        assert clip["run_sha256"] == hashlib.sha256((run / "result.json").read_bytes()).hexdigest()
+        assert clip["stimulus_sha256"] == hashlib.sha256(expected_stimulus(run).tobytes()).hexdigest()
+        assert clip["model_sha256"] == json.loads((run / "result.json").read_text())["model"]["sha256"]
+    assert len(first["settings_sha256"]) == 64
     for name, digest in first["files"].items():
         assert hashlib.sha256((tmp_path / "x" / name).read_bytes()).hexdigest() == digest
 
@@ -476,6 +539,36 @@ def test_a_stack_of_stimuli_stands_for_its_folders(norm_5: Path, tmp_path: Path)
     for neuron in (0, 7, 19):
         film = read_npz(tmp_path / "x", f"neuron_{neuron}")
         assert np.array_equal(film, expected_levels(norm_5 / f"neuron={neuron}"))
+    assert not record(tmp_path / "x")["asked_again"]
+    assert record(tmp_path / "x")["clips"][0]["response"] is None
+
+
+ZOO = ("model=core_readout", "neuron=1", "stopper.max_iterations=1", "device=cpu", "output=minimal")
+
+
+def test_levels_come_from_the_checkpoint(zoo: Path, tmp_path: Path) -> None:
+    assert main(["optimize", *ZOO, f"model.path={zoo / 'separable.ckpt'}", f"out={tmp_path / 'run'}"]) == 0
+    for ask in ("true", "false"):
+        out = tmp_path / ask
+        assert main(["export", str(tmp_path / "run"), "format=npz", f"out={out}", f"export.ask={ask}", *PLAIN]) == 0
+        levels = record(out)["grey"]  # the statistics that the file holds, which are those of Hoefling's movies
+        assert levels == {"mean": [36.979] * 2, "sd": [36.985] * 2, "background": [37, 37]}
+        stimulus = expected_stimulus(tmp_path / "run").astype(np.float64)
+        with np.load(out / "stimuli.npz") as stack:
+            assert np.array_equal(np.moveaxis(stack["run"], 3, 0), np.rint(36.979 + 36.985 * stimulus))
+
+
+@pytest.mark.parametrize("case", ["low_res", "colour_squash", "legacy_2025"], ids=["0 and 1", "NaN", "missing"])
+def test_levels_that_are_none_are_required(
+    case: str, zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranges = ("model.stimulus_range=[[null,null],[null,null]]", "model.frame_rate=30", "model.pixel_size=50")
+    assert main(["optimize", *ZOO, *ranges, f"model.path={zoo / f'{case}.ckpt'}", f"out={tmp_path / 'run'}"]) == 0
+    words = ["export", str(tmp_path / "run"), "format=npz", f"out={tmp_path / 'x'}", *PLAIN]
+    assert main(words) == 2
+    assert "the checkpoint does not state the mean and sd of its movies' grey levels" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    assert main([*words, *GREY, "export.ask=false"]) == 0
 
 
 def lying(**arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -509,10 +602,10 @@ def test_a_stack_that_is_none_is_refused(
     assert not (tmp_path / "x").exists()
 
 
-def changed(run: Path, folder: Path, **model: Any) -> Path:
-    """A copy of a run, whose result states other settings of the model."""
+def changed(run: Path, folder: Path, own: dict[str, Any] | None = None, **model: Any) -> Path:
+    """A copy of a run, whose result states other values, or other settings of the model."""
     shutil.copytree(run, folder)
-    tree = json.loads((run / "result.json").read_text())
+    tree = json.loads((run / "result.json").read_text()) | (own or {})
     tree["settings"]["model"] |= model
     (folder / "result.json").write_text(json.dumps(tree))
     return folder
@@ -547,7 +640,13 @@ MISTAKES = {
     "RUN format=npz out=x export.protocol.controls=[white]": "export.protocol.controls=[white]; expected any of",
     "RUN format=npz out=x export.protocol.controls=[natural]": "export.protocol.movie is missing for the control",
     "RUN format=npz out=x export.protocol.positions=[[0,0],[1,1]]": "export.protocol.positions has 2 pairs; expected 1",
-    "RUN format=npz out=x export.protocol.positions=cells export.ask=true": "was not made with model.center_readouts",
+    "RUN format=npz out=x export.protocol.positions=cells": "was not made with model.center_readouts",
+    "stack.npz format=npz out=x export.ask=true": "a row of a stack, which does not state its model, so that no twin",
+    "stack.npz format=npz out=x export.grey.mean=null export.grey.sd=null": "Try: the folder of the run, or export.ask",
+    "ended format=npz out=x": "ended is 'diverged'; expected a completed run",
+    "weights format=npz out=x export.ask=true": "was made with other weights of simulated_retina than are there now",
+    "window format=npz out=x export.ask=true": "its window [0, 99) is outside 20 response frames",
+    "cells format=npz out=x export.ask=true": "is of neurons that simulated_retina has not",
     "RUN format=dmd out=x": "a dmd shows one channel, and the runs have green, uv. Try: format.channel=green",
     "RUN format=dmd out=x format.channel=blue": "format.channel=blue is no channel",
     "RUN format=npz out=full": "out=FOLDER/full holds mine.txt; expected an empty folder",
@@ -560,7 +659,7 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def mistaken(three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mistaken(norm_5: Path, three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mistakes")
     (folder / "empty").mkdir()
     (folder / "full").mkdir()
@@ -571,6 +670,11 @@ def mistaken(three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     changed(three / "neuron=0", folder / "own", _target_="os.system")
     changed(three / "neuron=0", folder / "web", name="http://127.0.0.1/x")
     changed(three / "neuron=0", folder / "other", members=[7])
+    changed(three / "neuron=0", folder / "ended", {"status": "diverged"})
+    changed(three / "neuron=0", folder / "weights", {"model": {"name": "simulated_retina", "sha256": "0" * 64}})
+    changed(three / "neuron=0", folder / "window", {"window_response_frames": [0, 99]})
+    changed(three / "neuron=0", folder / "cells", {"neurons": [999]})
+    shutil.copy(norm_5 / "stimuli.npz", folder / "stack.npz")
     return folder
 
 

@@ -41,6 +41,7 @@ WITHOUT_TORCH = [
     "report",
     "run/command",
     "run/currency",
+    "run/finished",
     "run/launcher",
     "run/placement",
     "run/plan",

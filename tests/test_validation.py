@@ -213,7 +213,7 @@ def test_table_and_figure_hold_every_cell(perfect: list[Validation], tmp_path: P
 
 def write_run(folder: Path, sha256: str, source: str = "elsewhere") -> None:
     folder.mkdir(parents=True)
-    result = {"model": {"sha256": sha256, "source": source}, "objective": {"final": 1.0}}
+    result = {"status": "completed", "model": {"sha256": sha256, "source": source}, "objective": {"final": 1.0}}
     (folder / "result.json").write_text(json.dumps(result))
     torch.save(torch.zeros(1, 2, 50, 18, 16), folder / "stimulus.pt")
 

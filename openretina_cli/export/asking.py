@@ -52,6 +52,7 @@ class Comparison:
         shown_norm: of what the files hold.
         error: root mean square difference, in units of the stimulus.
         largest_error: largest difference.
+        hidden: share of the squared norm that is in channels which the format does not show.
         answer: what the twin answers; None where it was not asked.
     """
 
@@ -59,6 +60,7 @@ class Comparison:
     shown_norm: float
     error: float
     largest_error: float
+    hidden: float
     answer: Answer | None
 
     def record(self, overflow: Overflow) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Comparison:
             "norm_shown": self.shown_norm,
             "rounding_error_rms": self.error,
             "rounding_error_largest": self.largest_error,
+            "share_not_shown": self.hidden,
             "out_of_gamut_share": list(overflow.shares),
             "lowest_level": list(overflow.lowest),
             "highest_level": list(overflow.highest),
@@ -77,7 +80,9 @@ class Comparison:
         }
 
 
-def compare(source: Source, stimulus: Stimulus, shown: Stimulus, factor: float, twins: Twins | None) -> Comparison:
+def compare(
+    source: Source, stimulus: Stimulus, shown: Stimulus, factor: float, hidden: Sequence[int], twins: Twins | None
+) -> Comparison:
     """Compare a stimulus with what the files hold of it.
 
     Args:
@@ -85,6 +90,7 @@ def compare(source: Source, stimulus: Stimulus, shown: Stimulus, factor: float, 
         stimulus: as it was optimised, `(channel, time, height, width)`.
         shown: as the files hold it.
         factor: by which it was scaled on purpose, which is no rounding error.
+        hidden: channels that the format does not show.
         twins: loads the twin; None does not ask it.
 
     Raises:
@@ -94,18 +100,20 @@ def compare(source: Source, stimulus: Stimulus, shown: Stimulus, factor: float, 
     if twins is not None:
         whole, written = twins.responses(source, np.stack([stimulus, shown]))
         answer = Answer(whole, written, twins.grey(source, stimulus.shape))
-    gap = shown.astype(np.float64) - factor * stimulus.astype(np.float64)
+    exact = stimulus.astype(np.float64)
+    gap, norm = shown.astype(np.float64) - factor * exact, float(np.linalg.norm(exact))
     return Comparison(
-        norm=float(np.linalg.norm(stimulus.astype(np.float64))),
+        norm=norm,
         shown_norm=float(np.linalg.norm(shown.astype(np.float64))),
         error=float(np.sqrt(np.square(gap).mean())),
         largest_error=float(np.abs(gap).max()),
+        hidden=float(np.square(exact[[*hidden]]).sum()) / (norm**2 or 1.0),
         answer=answer,
     )
 
 
 def check_loss(
-    source: Source, comparison: Comparison, overflow: Overflow, tolerance: float, reasons: Sequence[str]
+    source: Source, comparison: Comparison, overflow: Overflow, tolerance: float, hidden: Sequence[int], cropped: bool
 ) -> None:
     """Refuse a stimulus that loses too much of its response on the way to the display.
 
@@ -114,7 +122,8 @@ def check_loss(
         comparison: what the files hold of it.
         overflow: what of it is beyond the display.
         tolerance: largest loss.
-        reasons: what else the files lack.
+        hidden: channels that the format does not show.
+        cropped: whether pixels of it are lost.
 
     Raises:
         ArtifactError: it does.
@@ -123,11 +132,23 @@ def check_loss(
     if answer is None or answer.loss <= tolerance:
         return
     share = max(overflow.shares)
-    clipped = [f"{share:.1%} of a channel were clipped"] if share else []
-    reason = " and ".join([*(clipped or ["levels were rounded"]), *reasons])
+    reasons, repair = ["levels were rounded"], "a larger stimulus.norm"
+    if cropped:
+        reasons, repair = ["pixels were cropped"], "a larger export.geometry.size, or a smaller factor"
+    if share:
+        reasons.append(f"{share:.1%} of a channel were clipped")
+        repair = "export.gamut=scale, or optimise with constraint=[display]"
+    if comparison.hidden:
+        names = ", ".join(source.channels[place] for place in hidden)
+        reasons.append(f"the format shows nothing of {names}, which {comparison.hidden:.0%} of the squared norm are in")
+        ranges = ",".join("[0,0]" if place in hidden else "[null,null]" for place in range(len(source.channels)))
+        repair = (
+            f"openretina optimize 'constraint=[norm_and_range]' 'constraint.norm_and_range.range=[{ranges}]', which "
+            "leaves them at grey"
+        )
     raise ArtifactError(
         f"{source.name}: the twin answers what would be shown with {answer.shown:.4g} instead of "
-        f"{answer.response:.4g}, a loss of {answer.loss:.1%}; {reason}",
+        f"{answer.response:.4g}, a loss of {answer.loss:.1%}; {' and '.join(reasons)}",
         expected=f"at most {tolerance:.0%} (export.tolerance)",
-        repair="export.gamut=scale, or optimise with constraint=[display]" if share else "a larger stimulus.norm",
+        repair=repair,
     )

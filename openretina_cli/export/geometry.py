@@ -116,7 +116,12 @@ def geometry_of(
     Raises:
         SettingError: device pixels are larger than the stimulus', or sizes are not known.
     """
-    ratio = float(settings.factor or 1)
+    turns = settings.rotate // 90
+    ratio = float(settings.factor) if isinstance(settings.factor, int) else 1.0
+    if settings.factor == "fit":
+        turned = shape[::-1] if turns % 2 else shape
+        device = settings.size or format_.canvas(*turned)
+        ratio = float(max(1, min(outer // inner for outer, inner in zip(device, turned, strict=True))))
     if settings.um_per_pixel is not None:
         if pixel_size is None:
             raise SettingError("the runs do not say how large a pixel is", repair="export.geometry.factor=4")
@@ -128,7 +133,6 @@ def geometry_of(
             repair=f"export.geometry.um_per_pixel={pixel_size or 1:g}",
         )
     rows, columns = (np.diff(np.rint(np.arange(edge + 1) * ratio)).astype(np.int64) for edge in shape)
-    turns = settings.rotate // 90
     height, width = int(rows.sum()), int(columns.sum())
     height, width = (width, height) if turns % 2 else (height, width)
     size = (settings.size[0], settings.size[1]) if settings.size is not None else (height, width)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from openretina_cli.config.target import build
 from openretina_cli.errors import SettingError
 from openretina_cli.export.asking import Comparison, check_loss, compare
 from openretina_cli.export.grey import Grey, Overflow, grey_of
-from openretina_cli.export.presentation import Presentation, Report, present
+from openretina_cli.export.presentation import Presentation, Report, hidden_channels, present
 from openretina_cli.export.preview import write_previews
 from openretina_cli.export.protocol import FILE as PROTOCOL
 from openretina_cli.export.protocol import write_protocol
@@ -62,29 +63,29 @@ def export(places: Sequence[Path], settings: ExportSettings, report: Report) -> 
     sources = find_sources(places)
     shapes = [source.stimulus().shape for source in sources]
     check_alike(sources, shapes)
-    twins = Twins(settings.device) if settings.ask else None
+    twins = Twins(settings.device)
+    if settings.ask:  # what is wrong with the twin is told before anything is written
+        twins.of(sources[0], shapes[0][1])
     grey = _grey(sources, shapes, settings, twins)
     positions = [*_positions(sources, shapes, settings, twins)]
     presentation = present(sources, shapes, settings, format_, grey, positions, report)
     with folder.writing() as place:
         _write(place, presentation, format_, settings.preview, report)
-        comparisons = _ask(place, presentation, format_, settings, twins, report)
+        comparisons = _ask(place, presentation, format_, settings, twins if settings.ask else None, report)
         digests = {path.relative_to(place).as_posix(): digest_of_file(path) for path in _files(place)}
         record = _record(presentation, comparisons, settings, digests)
         (place / RECORD).write_bytes(json_bytes(record))
     return Exported(folder.path, presentation, comparisons, len(digests) + 1)
 
 
-def _grey(
-    sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings: ExportSettings, twins: Twins | None
-) -> Grey:
+def _grey(sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings: ExportSettings, twins: Twins) -> Grey:
     """The map from values to levels; the checkpoint's, where the user gives none.
 
     Raises:
         SettingError: nothing says what the levels are, or the runs are of several models.
     """
     levels = None
-    if settings.grey.mean is None and twins is not None:
+    if settings.grey.mean is None:
         if others := [source for source in sources if source.sha256 != sources[0].sha256]:
             raise SettingError(
                 f"{sources[0].name} and {others[0].name} are of two models",
@@ -95,7 +96,7 @@ def _grey(
 
 
 def _positions(
-    sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings: ExportSettings, twins: Twins | None
+    sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings: ExportSettings, twins: Twins
 ) -> Iterator[tuple[float, float]]:
     """Where each run is shown, x and y in um.
 
@@ -105,12 +106,10 @@ def _positions(
     given = settings.protocol.positions
     if isinstance(given, list) and len(given) != len(sources):
         raise SettingError(f"export.protocol.positions has {len(given)} pairs", expected=f"{len(sources)}, one a run")
-    if given == "cells" and twins is None:
-        raise SettingError("export.protocol.positions=cells needs the twin", repair="export.ask=true")
     for number, source in enumerate(sources):
         if isinstance(given, list):
             yield given[number][0], given[number][1]
-        elif given == "cells" and twins is not None:
+        elif given == "cells":
             yield twins.centre(source, shapes[number])
         else:
             yield 0.0, 0.0
@@ -147,18 +146,15 @@ def _ask(
     """
     found = []
     show = presentation.show
-    channels = format_.channels(show)
-    reasons = ["pixels were cropped"] if presentation.geometry.cropped else []
-    if absent := [name for number, name in enumerate(show.channels) if number not in channels]:
-        reasons.append(f"the format shows nothing of {', '.join(absent)}")
+    channels, hidden = format_.channels(show), hidden_channels(format_, show)
     for index, (clip, item) in enumerate(zip(show.clips, presentation.items, strict=True)):
         film = format_.read(place, show, index)
         presentation.check_film(index, film, channels)
         if clip.kind == "stimulus":
             overflow = presentation.overflow[index]
             shown = presentation.restore(index, film)
-            comparison = compare(item.source, item.source.stimulus(), shown, overflow.factor, twins)
-            check_loss(item.source, comparison, overflow, settings.tolerance, reasons)
+            comparison = compare(item.source, item.source.stimulus(), shown, overflow.factor, hidden, twins)
+            check_loss(item.source, comparison, overflow, settings.tolerance, hidden, presentation.geometry.cropped)
             found.append(comparison)
         report("asking the twin again" if settings.ask else "decoding clips", index + 1, len(show.clips))
     return found
@@ -176,15 +172,19 @@ def _record(
 ) -> dict[str, Any]:
     """What `export.json` holds."""
     show, grey, geometry = presentation.show, presentation.grey, presentation.geometry
-    rest = iter(comparisons)
+    rest, digest = iter(comparisons), cache(digest_of_file)
+    plain = {key: value for key, value in settings.values.items() if key != "out"}
     clips = []
     for index, (clip, item) in enumerate(zip(show.clips, presentation.items, strict=True)):
         overflow = presentation.overflow[index]
         own = next(rest).record(overflow) if clip.kind == "stimulus" else _overflow(overflow)
-        clips.append({"clip": clip.name, "kind": clip.kind, "position_um": clip.position, **_run(item.source), **own})
+        clips.append(
+            {"clip": clip.name, "kind": clip.kind, "position_um": clip.position, **_run(item.source, digest), **own}
+        )
     return {
         "schema": SCHEMA,
-        "settings": {key: value for key, value in settings.values.items() if key != "out"},
+        "settings": plain,
+        "settings_sha256": hashlib.sha256(json_bytes(plain)).hexdigest(),
         "channels": show.channels,
         "colors": show.colors,
         "grey": {"mean": grey.mean.tolist(), "sd": grey.sd.tolist(), "background": show.background},
@@ -203,9 +203,10 @@ def _overflow(overflow: Overflow) -> dict[str, Any]:
     return {"out_of_gamut_share": overflow.shares, "scaled_by": overflow.factor}
 
 
-def _run(source: Source) -> dict[str, Any]:
+def _run(source: Source, digest: Callable[[Path], str]) -> dict[str, Any]:
     return {
         "run": source.folder,
+        "run_sha256": digest(source.record),
         "session": source.session,
         "neurons": source.neurons,
         "seed": source.seed,

@@ -130,10 +130,12 @@ def present(
     controls = controls_of(settings.protocol.controls, settings.protocol.movie)
     kinds = [(place, kind) for place in range(len(sources)) for kind in controls]
     before, after = (device_frames(seconds, rate) for seconds in (settings.time.before_s, settings.time.after_s))
-    clips = [
-        Clip(name, kind, sources[place].name, shapes[place][1], before, hold, after, geometry.move(*positions[place]))
-        for name, (place, kind) in zip(_names(sources, [*controls]), kinds, strict=True)
-    ]
+    clips = []
+    for name, (place, kind) in zip(_names(sources, [*controls]), kinds, strict=True):
+        shown = before + shapes[place][1] * hold
+        rest = format_.film_length(shown + after, rate) - shown
+        position = geometry.move(*positions[place])
+        clips.append(Clip(name, kind, sources[place].name, shapes[place][1], before, hold, rest, position))
     items = [Item(sources[place], controls[kind], settings.protocol.seed + place) for place, kind in kinds]
     show = Show(
         clips=clips,
@@ -148,12 +150,26 @@ def present(
         pictures=_no_pictures,
     )
     format_.check(show)
+    hidden = hidden_channels(format_, show)
     overflow = []
     for number, (clip, item) in enumerate(zip(clips, items, strict=True), 1):
-        overflow.append(_overflow(clip, item.stimulus(), grey, settings, channels))
+        stimulus = item.stimulus()
+        if not settings.ask and stimulus[hidden].any():
+            names = ", ".join(channels[place] for place in hidden)
+            raise SettingError(
+                f"{clip.name} has contrast in {names}, of which the format shows nothing: only the twin can tell what "
+                "that costs",
+                repair="export.ask=true",
+            )
+        overflow.append(_overflow(clip, stimulus, grey, settings, channels))
         report("reading stimuli", number, len(clips))
     found = Presentation(show, items, grey, geometry, overflow)
     return replace(found, show=replace(show, pictures=found.pictures))
+
+
+def hidden_channels(format_: Format, show: Show) -> list[int]:
+    """The channels that a format does not show."""
+    return sorted({*range(len(show.channels))} - {*format_.channels(show)})
 
 
 def _no_pictures(index: int) -> Frames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from openretina_cli.checks import closest, positive, require
@@ -50,7 +50,7 @@ class GeometrySettings:
     """How stimulus pixels become device pixels."""
 
     um_per_pixel: float | None
-    factor: int | None
+    factor: int | Literal["fit"] | None
     size: list[int] | None
     rotate: Literal[0, 90, 180, 270]
     flip: Literal["none", "horizontal", "vertical"]
@@ -58,7 +58,8 @@ class GeometrySettings:
     def __post_init__(self) -> None:
         """Check the values."""
         positive("um_per_pixel", self.um_per_pixel)
-        require(self.factor is None or 1 <= self.factor <= 4096, "factor", self.factor, "1 to 4096")
+        if isinstance(self.factor, int):
+            require(1 <= self.factor <= 4096, "factor", self.factor, "1 to 4096, or fit")
         if self.factor is not None and self.um_per_pixel is not None:
             raise SettingError(f"factor={self.factor} and um_per_pixel={self.um_per_pixel:g} contradict")
         fits = self.size is None or (len(self.size) == 2 and all(1 <= edge <= 65_535 for edge in self.size))
@@ -116,24 +117,8 @@ class ProtocolSettings:
 
 
 @dataclass(kw_only=True)
-class _Main:
-    """The plain settings."""
-
-    gamut: Literal["refuse", "clip", "scale"]
-    gamut_tolerance: float
-    ask: bool
-    tolerance: float
-    preview: bool
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        require(0 <= self.gamut_tolerance <= 1, "gamut_tolerance", self.gamut_tolerance, "a share from 0 to 1")
-        require(0 <= self.tolerance <= 1, "tolerance", self.tolerance, "a share from 0 to 1")
-
-
-@dataclass(frozen=True)
 class ExportSettings:
-    """All settings of an export, checked.
+    """All settings of an export, checked; see `configs/export.yaml`.
 
     Attributes:
         format: the option that writes.
@@ -147,6 +132,7 @@ class ExportSettings:
     out: str
     overwrite: bool
     device: str
+    values: Mapping[str, Any]
     gamut: Literal["refuse", "clip", "scale"]
     gamut_tolerance: float
     ask: bool
@@ -156,7 +142,11 @@ class ExportSettings:
     geometry: GeometrySettings
     time: TimeSettings
     protocol: ProtocolSettings
-    values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        require(0 <= self.gamut_tolerance <= 1, "gamut_tolerance", self.gamut_tolerance, "a share from 0 to 1")
+        require(0 <= self.tolerance <= 1, "tolerance", self.tolerance, "a share from 0 to 1")
 
 
 SECTIONS = {
@@ -219,22 +209,13 @@ def read_export(node: Mapping[str, Any]) -> ExportSettings:
     for name in SECTIONS:
         require(isinstance(export.get(name), Mapping), f"{PREFIX}{name}", export.get(name), "settings")
     option = read_option("format", node.get("format"), "format.")
-    main = construct(_Main, {key: value for key, value in export.items() if key not in SECTIONS}, PREFIX)
     parts: dict[str, Any] = {
         name: construct(section, export[name], f"{PREFIX}{name}.") for name, section in SECTIONS.items()
     }
     top = {key: node[key] for key in ("out", "overwrite", "device")}
     require(isinstance(top["overwrite"], bool), "overwrite", top["overwrite"], "true or false")
-    require(str(top["out"] or "").strip() != "", "out", top["out"], "a folder")
-    device = str(top["device"])
-    require(DEVICE.fullmatch(device) is not None, "device", device, "auto, cpu, cuda, cuda:0 or mps")
-    plain_fields = {item.name: getattr(main, item.name) for item in fields(_Main)}
-    return ExportSettings(
-        format=option,
-        out=str(top["out"]),
-        overwrite=top["overwrite"],
-        device=device,
-        **plain_fields,
-        **parts,
-        values=node,
-    )
+    for key, fits in (("out", str(top["out"] or "").strip()), ("device", DEVICE.fullmatch(str(top["device"])))):
+        require(bool(fits), key, top[key], "a folder" if key == "out" else "auto, cpu, cuda, cuda:0 or mps")
+        top[key] = str(top[key])
+    own = {key: value for key, value in export.items() if key not in SECTIONS}
+    return construct(ExportSettings, own, PREFIX, {"format": option, "values": node, **top, **parts})

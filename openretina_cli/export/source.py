@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openretina_cli.errors import ArtifactError, SettingError
+from openretina_cli.run.finished import finite, read_completed
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.finder import find_finished
-from openretina_cli.store.result import read_result
 from openretina_cli.store.stack_file import Stack, read_stacks
 
 Stimulus = NDArray[np.float32]
@@ -29,6 +29,7 @@ class Source:
     Attributes:
         name: of the run's folder.
         folder: the run's folder, or the file and its row.
+        record: the file that states it: `result.json` or `stimuli.npz`.
         session: the session of the cells.
         neurons: the cells.
         seed: of the run, or None when unknown.
@@ -44,6 +45,7 @@ class Source:
 
     name: str
     folder: str
+    record: Path
     session: str
     neurons: tuple[int, ...]
     seed: int | None
@@ -62,9 +64,7 @@ class Source:
         Raises:
             ArtifactError: it cannot be read, is not finite, or has another number of channels than the run states.
         """
-        found = self.read()
-        if not np.isfinite(found).all():
-            raise ArtifactError(f"{self.folder} holds a stimulus with NaN or infinity", expected="finite values")
+        found = finite(self.folder, self.read())
         if len(found) != len(self.channels):
             raise ArtifactError(
                 f"{self.folder} holds a stimulus of {len(found)} channels", expected=", ".join(self.channels)
@@ -92,12 +92,12 @@ def find_sources(places: Sequence[Path]) -> list[Source]:
 
 
 def _of_run(folder: Path) -> Source:
-    result = read_result(folder)
-    result.need(*NEEDED)
+    result = read_completed(folder, *NEEDED)
     model = result.settings.get("model")
     return Source(
         name=folder.name,
         folder=str(folder),
+        record=result.path,
         session=result.session,
         neurons=result.neurons,
         seed=result.seed,
@@ -126,6 +126,7 @@ def _row(stack: Stack, number: int) -> Source:
     return Source(
         name=Path(str(index["folder"])).name or "run",
         folder=f"{stack.path}:{index['folder']}",
+        record=stack.path,
         session=str(index["session"]),
         neurons=tuple(int(word) for word in words if word.isdecimal()),
         seed=None if seed < 0 else seed,

@@ -7,6 +7,7 @@ from a class of the packaged options, and from addresses that those state.
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from openretina_cli.config.stated import stated_model
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.export.source import Source
+from openretina_cli.run.finished import check_cells, check_weights, response_window
 
 if TYPE_CHECKING:
-    from openretina_cli.models.download import Report
+    import torch
+
     from openretina_cli.models.retina import Retina
 
 REPAIR = "export.ask=false, with export.grey.mean and export.grey.sd"
@@ -28,19 +31,18 @@ class Twins:
 
     Args:
         device: where to compute, as `device=` says it.
-        report: called with the progress of a download.
-
-    Raises:
-        SettingError: there is no such device.
     """
 
-    def __init__(self, device: str, report: Report | None = None) -> None:
-        from openretina_cli.run.model import choose_device
-
-        self._device = choose_device(device)
-        self._report = report
+    def __init__(self, device: str) -> None:
+        self._name = device
         self._kept: tuple[str, Retina] | None = None
         self._grey: dict[tuple[str, tuple[int, ...], tuple[int, ...], object], float] = {}
+
+    @cached_property
+    def _device(self) -> torch.device:
+        from openretina_cli.run.model import choose_device
+
+        return choose_device(self._name)
 
     def of(self, source: Source, frames: int, **changes: Any) -> Retina:
         """The twin of a run.
@@ -55,11 +57,16 @@ class Twins:
         """
         from openretina_cli.run.model import build_model
 
+        if source.settings is None and not source.model:
+            raise SettingError(
+                f"{source.folder} is a row of a stack, which does not state its model, so that no twin can be asked",
+                repair=f"the folder of the run, or {REPAIR}",
+            )
         option = stated_model(source.settings, source.folder, REPAIR).with_arguments(**changes)
         key = json.dumps([option.target, option.arguments], sort_keys=True, default=repr)
         if self._kept is None or self._kept[0] != key:
             try:
-                self._kept = key, build_model(option, frames, self._device, self._report)
+                self._kept = key, build_model(option, frames, self._device)
             except OpenRetinaError:
                 raise
             except Exception as error:  # whatever a stranger's values make a constructor raise
@@ -68,11 +75,8 @@ class Twins:
                 ) from error
             self._grey.clear()
         retina = self._kept[1]
-        if source.sha256 and retina.facts.sha256 != source.sha256:
-            raise ArtifactError(
-                f"{source.folder} was made with other weights than {retina.facts.source} holds now", repair=REPAIR
-            )
-        _check_cells(source, retina)
+        check_weights(source.folder, source.sha256, retina.facts, REPAIR)
+        check_cells(source.folder, source.session, source.neurons, retina.facts)
         return retina
 
     def responses(self, source: Source, stimuli: NDArray[np.float32]) -> list[float]:
@@ -86,7 +90,8 @@ class Twins:
         retina = self.of(source, stimuli.shape[2])
         with torch.inference_mode():
             answer = retina(torch.from_numpy(stimuli).to(self._device), source.session)
-            chosen = answer[:, _window(source, answer.shape[1]), list(source.neurons)]
+            start, stop = response_window(source.folder, source.window, answer.shape[1])
+            chosen = answer[:, start:stop, list(source.neurons)]
             found: list[float] = chosen.double().mean(dim=(1, 2)).tolist()
         if not np.isfinite(found).all():
             raise ArtifactError(f"the twin of {source.folder} answers with NaN or infinity", repair=REPAIR)
@@ -132,19 +137,3 @@ def _centre(energy: NDArray[np.float32], source: Source) -> tuple[float, float]:
     size = source.pixel_size or 1.0
     x, y = float((energy.sum(0) * columns).sum()), -float((energy.sum(1) * rows).sum())
     return round(x / total * size, 1), round(y / total * size, 1)
-
-
-def _check_cells(source: Source, retina: Retina) -> None:
-    cells = retina.facts.sessions.get(source.session)
-    if cells is None or not source.neurons or max(source.neurons) >= cells:
-        raise ArtifactError(
-            f"{source.folder} names cells {source.neurons!r:.60} of session {source.session!r:.60}, which "
-            f"{retina.facts.name} has not"
-        )
-
-
-def _window(source: Source, frames: int) -> slice:
-    start, stop = source.window or (0, frames)
-    if not 0 <= start < stop <= frames:
-        raise ArtifactError(f"{source.folder} names window [{start}, {stop}) of {frames} response frames")
-    return slice(start, stop)

@@ -16,15 +16,17 @@ from openretina_cli.config.stated import stated_model
 from openretina_cli.config.target import TARGET, Option, packaged_targets
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.run.finished import check_cells, finite, read_completed, response_window
+from openretina_cli.run.finished import check_weights as check_weights_of
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.finder import find_finished, shown_name
-from openretina_cli.store.result import COMPLETED, Result, read_result
+from openretina_cli.store.result import Result
 from openretina_cli.store.values import below
 
 SUPPRESSING = ("mdi",)
 """Kinds of objectives whose stimulus is not to excite."""
 
-NEEDED = ("status", "session", "neurons", "window_response_frames")
+NEEDED = ("session", "neurons", "window_response_frames")
 REPAIR = "model=NAME, as it was typed for openretina optimize"
 
 
@@ -59,13 +61,11 @@ class Stimulus:
         Raises:
             ArtifactError: it cannot be read, is not finite, or does not fit the model.
         """
-        found = read_stimulus(self.result.path.parent)
+        found = finite(self.name, read_stimulus(self.result.path.parent))
         expected = (len(facts.channels), found.shape[1], facts.height, facts.width)
         if found.shape != expected or facts.response_frames(found.shape[1]) < 1:
             wanted = f"({expected[0]}, more than {facts.lag} frames, {facts.height}, {facts.width})"
             raise ArtifactError(f"{self.name}: its stimulus has shape {found.shape}", expected=wanted)
-        if not np.isfinite(found).all():
-            raise ArtifactError(f"{self.name}: its stimulus holds NaN or infinity", expected="finite values")
         return found
 
     def window(self, response_frames: int) -> tuple[int, int]:
@@ -74,10 +74,7 @@ class Stimulus:
         Raises:
             ArtifactError: the window reaches outside the response.
         """
-        start, stop = self.result.window or (0, response_frames)
-        if not 0 <= start < stop <= response_frames:
-            raise ArtifactError(f"{self.name}: its window [{start}, {stop}) is outside {response_frames} frames")
-        return start, stop
+        return response_window(self.name, self.result.window, response_frames)
 
 
 def type_label(facts: ModelFacts, session: str, neuron: int) -> str:
@@ -97,11 +94,7 @@ def read_records(folder: Path) -> tuple[list[Stimulus], list[OpenRetinaError]]:
     errors: list[OpenRetinaError] = []
     for path in find_finished([folder]):
         try:
-            result = read_result(path)
-            result.need(*NEEDED)
-            if result.status != COMPLETED:
-                raise ArtifactError(f"{path} is {result.status!r:.40}", expected="a completed run")
-            found.append(Stimulus(shown_name(path, folder.resolve()), result))
+            found.append(Stimulus(shown_name(path, folder.resolve()), read_completed(path, *NEEDED)))
         except ArtifactError as error:
             errors.append(error)
     if not found:
@@ -125,8 +118,7 @@ def with_types(stimuli: Sequence[Stimulus], facts: ModelFacts) -> tuple[list[Sti
 
 def _typed(stimulus: Stimulus, facts: ModelFacts) -> Stimulus:
     session, neurons = stimulus.result.session, stimulus.result.neurons
-    if session not in facts.sessions or not neurons or max(neurons) >= facts.sessions[session]:
-        raise ArtifactError(f"{stimulus.name} is of neurons that {facts.name} has not", repair="model=NAME")
+    check_cells(stimulus.name, session, neurons, facts)
     stimulus.window(facts.response_frames(stimulus.values(facts).shape[1]))
     labels = {type_label(facts, session, neuron) for neuron in neurons}
     return Stimulus(stimulus.name, stimulus.result, labels.pop() if len(labels) == 1 else "")
@@ -155,12 +147,9 @@ def check_weights(stimuli: Sequence[Stimulus], facts: ModelFacts) -> None:
     Raises:
         SettingError: the digests differ.
     """
+    repair = f"{REPAIR}, which plays its stimulus to that model all the same"
     for stimulus in stimuli:
-        if facts.sha256 and stimulus.result.sha256 and stimulus.result.sha256 != facts.sha256:
-            raise SettingError(
-                f"{stimulus.result.path.parent} was made with other weights of {facts.name} than are there now",
-                repair=f"{REPAIR}, which plays its stimulus to that model all the same",
-            )
+        check_weights_of(stimulus.result.path.parent, stimulus.result.sha256, facts, repair)
 
 
 def frames_of(stimulus: Stimulus) -> int:

@@ -167,6 +167,16 @@ class Format:
         """Height and width of the format's frames, for stimuli of a height and width in device pixels."""
         return height, width
 
+    def film_length(self, length: int, rate: float) -> int:
+        """Device frames that the film of a clip of some length needs; background fills what is more.
+
+        Args:
+            length: device frames of the clip.
+            rate: device frames per second (Hz).
+        """
+        del rate
+        return length
+
     def check(self, show: Show) -> None:
         """Refuse a presentation that the format cannot hold, before anything is written.
 

@@ -24,15 +24,17 @@ REPETITIONS = "repetitions.csv"
 class Dmd(Format):
     """`stimulus.bin`, `stimulus_RATEhz.vec` and `repetitions.csv`, as ViALUX devices of the Marre lab take them.
 
-    The bank begins with background as image 0; each picture of a clip follows once, and the sequence repeats it. Image
-    numbers and frames count from 0.
+    The bank begins with background as image 0; each picture of a clip follows once, and the sequence repeats it. Images
+    count from 0, repetitions and their frames from 1. Source: balefebvre/dmd-stimuli 29b20f2, `natural_movies.m` and
+    `rectangle_central_field.m`.
 
     Args:
         width: mirrors along a row.
         height: mirrors along a column.
         channel: which channel is shown; None means the only one.
         byte_order: of the header's numbers.
-        row_order: "rows" writes an image row by row, "columns" column by column, as MATLAB does.
+        row_order: "rows" writes an image row by row, as `natural_movies.m`, which transposes it before `fwrite`;
+            "columns" writes column by column.
         invert: whether 255 - level is written, for devices on which a mirror that is off is bright.
 
     Raises:
@@ -139,10 +141,10 @@ def _sequence(show: Show) -> str:
 
 
 def _repetitions(show: Show) -> Iterator[str]:
-    """A row for each trial of a clip: its number, its first frame, and the frame after its last."""
+    """A row for each trial of a clip: its number, its first frame and its last, all from 1."""
     yield "repetitionId;startFrameId;endFrameId\n"
     frame = 0
     for trial in show.trials:
         if trial.clip is not None:
-            yield f"{trial.number};{frame};{frame + trial.length}\n"
+            yield f"{trial.number + 1};{frame + 1};{frame + trial.length}\n"
         frame += trial.length

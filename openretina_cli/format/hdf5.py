@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+from io import FileIO
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from openretina_cli.checks import require
 from openretina_cli.format.base import Format, Frames, Show, needed
 
 FILE = "stimuli.h5"
+
+
+class _Patient(FileIO):
+    """A file that keeps an error of its writes until it is asked: HDF5 crashes the process where a write fails."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, or nothing once a write has failed."""
+        rest = memoryview(data).cast("B")
+        try:
+            while len(rest) and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raise the error that was kept.
+
+        Raises:
+            OSError: a write has failed.
+        """
+        if self.error is not None:
+            raise self.error
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file, and raise the error that was kept."""
+        self.close()
+        self.check()
 
 
 class Hdf5(Format):
@@ -32,7 +63,7 @@ class Hdf5(Format):
 
     def write(self, folder: Path, show: Show) -> None:
         """Write the file."""
-        with needed("h5py", "hdf5").File(folder / FILE, "w") as file:
+        with _Patient(folder / FILE, "w+") as place, needed("h5py", "hdf5").File(place, "w") as file:
             file.attrs["channels"] = [*show.channels]
             file.attrs["background"] = [*show.background]
             file.attrs["rate_hz"] = show.rate
@@ -42,6 +73,8 @@ class Hdf5(Format):
                 data = file.create_dataset(f"stimuli/{clip.name}", data=film, **how)
                 data.attrs["axes"] = ["time", "height", "width", "channel"]
                 data.attrs["kind"], data.attrs["run"], data.attrs["position_um"] = clip.kind, clip.run, clip.position
+                file.flush()
+                place.check()
 
     def read(self, folder: Path, show: Show, index: int) -> Frames:
         """The dataset of a clip."""

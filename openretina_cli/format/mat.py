@@ -13,8 +13,8 @@ from openretina_cli.format.base import Format, Frames, Show, needed
 class Mat(Format):
     """`NAME.mat` for each clip: `frames`, uint8 `(height, width, channel, time)`, as `imshow` and Psychtoolbox take it.
 
-    `channels`, `background` and `rate_hz` say what the frames are. The files are of level 5, which MATLAB 5 and later
-    (v6 and v7 of its `save` command) read.
+    `channels`, `background` and `rate_hz` say what the frames are. The files are of level 5 with compression, which is
+    what `save -v7` of MATLAB writes.
     """
 
     packages: ClassVar[dict[str, str]] = {"scipy.io": "mat"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from openretina_cli.checks import positive, require
 from openretina_cli.errors import SettingError
-from openretina_cli.format.base import Format, Frames, Show, Trial
-from openretina_cli.format.coding.film import FFV1, read_film, write_film
+from openretina_cli.format.base import Frames, Show, Trial
+from openretina_cli.format.coding.film import Films
 
 SCRIPT = "present.py"
 ORDER = "order.yaml"
@@ -50,32 +51,51 @@ QDS.EndScript()
 """Verbs of QDSpy 0.9.6 (eulerlab/QDSpy, QDS.py). A video plays while `Scene_Clear` waits, one frame per refresh."""
 
 
-class Qdspy(Format):
+class Qdspy(Films):
     """`NAME.avi` (FFV1) for each clip, `present.py` for QDSpy, and `order.yaml` with order and positions.
+
+    The last frame of every film is background, because QDSpy keeps it for one refresh more.
 
     Args:
         refresh: frames per second of the display (Hz): QDSpy shows one video frame per refresh, whatever the file says.
         square: whether frames are padded to squares with background. QDSpy 0.9.6 takes no others: it allocates
-            `(frame, width, height)` and fills it with `(height, width)`.
+            `(frame, width, height)` and fills it with `(height, width)`. Edges are even in any case, because it halves
+            them in whole pixels to find the centre.
+        upright: whether rows are written from the bottom up, so that they are shown from the top down: QDSpy 0.9.6
+            hands them to OpenGL in their order, which begins at the bottom (pyglet's `ImageData`, positive pitch).
         scale: um per video pixel; None takes the pixel size of the export.
 
     Raises:
         SettingError: a value is out of range.
     """
 
-    colored = True
-
     def __init__(
-        self, refresh: float = 60.0, square: bool = True, scale: Annotated[float | None, "12.5"] = None
+        self,
+        refresh: float = 60.0,
+        square: bool = True,
+        upright: bool = True,
+        scale: Annotated[float | None, "12.5"] = None,
     ) -> None:
         positive("refresh", refresh)
         positive("scale", scale)
-        self.refresh, self.square, self.scale = refresh, square, scale
+        self.refresh, self.square, self.upright, self.scale = refresh, square, upright, scale
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
-        """A square, unless that is switched off."""
-        edge = max(height, width)
-        return (edge, edge) if self.square else (height, width)
+        """A square, unless that is switched off; edges are even."""
+        height, width = (max(height, width),) * 2 if self.square else (height, width)
+        return height + height % 2, width + width % 2
+
+    def film_length(self, length: int, rate: float) -> int:
+        """At least one frame more, and as many as QDSpy reads.
+
+        It reads `int(duration * rate)` frames, where moviepy takes the duration from what FFmpeg prints: rounded to
+        0.01 s, so that of 200 frames at 60 Hz (3.33 s) the last would be lost.
+        """
+        return next(frames for frames in count(length + 1) if int(_printed(frames, rate) * rate) == frames)
+
+    def laid(self, frames: Frames) -> Frames:
+        """Rows from the bottom up, or from the top down."""
+        return frames[..., ::-1, :, :] if self.upright else frames
 
     def check(self, show: Show) -> None:
         """Refuse videos whose size on the retina, or rate, QDSpy would have to guess.
@@ -89,18 +109,9 @@ class Qdspy(Format):
 
     def write(self, folder: Path, show: Show) -> None:
         """Write videos, script and order."""
-        for index, clip in enumerate(show.clips):
-            write_film(folder / f"{clip.name}.avi", map(show.colored, show.film(index)), show.rate, FFV1)
+        super().write(folder, show)
         (folder / SCRIPT).write_text(self._script(show), encoding="utf-8")
         (folder / ORDER).write_text("".join(_order(show)), encoding="utf-8")
-
-    def read(self, folder: Path, show: Show, index: int) -> Frames:
-        """Decode the video of a clip."""
-        return show.uncolored(read_film(folder / f"{show.clips[index].name}.avi", FFV1))
-
-    def place(self, show: Show, index: int, frame: int) -> tuple[str, int]:
-        """The frame of the video."""
-        return f"{show.clips[index].name}.avi", frame
 
     def _script(self, show: Show) -> str:
         background = show.colored(np.array(show.background, np.uint8)).tolist()
@@ -112,6 +123,12 @@ class Qdspy(Format):
             title=show.clips[0].name,
             background=tuple(background),
         )
+
+
+def _printed(frames: int, rate: float) -> float:
+    """Seconds of a film as FFmpeg prints and moviepy reads them: hundredths, apart from whole minutes."""
+    minutes, hundredths = divmod(int(100 * frames / rate + 0.5), 6000)
+    return 60 * minutes + hundredths / 100
 
 
 def _trial(show: Show, trial: Trial) -> tuple[int | None, float, float, int, int]:

@@ -18,6 +18,7 @@ from openretina_cli.config.stated import check_stated
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.member_files import member_files
+from openretina_cli.run.finished import finite, read_completed
 from openretina_cli.run.problem import Plan, plan_run
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.retina import SimulatedRetina
@@ -25,7 +26,7 @@ from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
 from openretina_cli.store.names import STIMULUS
-from openretina_cli.store.result import Result, read_result
+from openretina_cli.store.result import Result
 from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
 
@@ -43,7 +44,7 @@ def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetina
     errors: list[OpenRetinaError] = []
     for folder in find_finished(folders):
         try:
-            results.append(read_result(folder))
+            results.append(read_completed(folder))
         except ArtifactError as error:
             errors.append(error)
     return results, errors
@@ -122,7 +123,7 @@ def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, f
         plan = plan_run(replace(settings, stimulus=stimulus), truth, device)
     if start is None:
         return plan
-    found = torch.from_numpy(read_stimulus_file(Path(start).expanduser())).to(device)
+    found = torch.from_numpy(finite(start, read_stimulus_file(Path(start).expanduser()))).to(device)
     _check_shape(found, plan, start)
     return replace(plan, problem=replace(plan.problem, stimulus=found))
 
@@ -131,8 +132,6 @@ def _check_shape(stimulus: torch.Tensor, plan: Plan, what: object) -> None:
     expected = tuple(plan.problem.stimulus.shape)
     if tuple(stimulus.shape) != expected:
         raise SettingError(f"{what} holds shape {tuple(stimulus.shape)}", expected=str(expected))
-    if not bool(torch.isfinite(stimulus).all()):
-        raise SettingError(f"{what} holds NaN or infinity", expected="finite values")
 
 
 def read_candidate(result: Result, truth: Callable[[], SimulatedRetina], device: torch.device) -> Candidate:
@@ -150,7 +149,7 @@ def read_candidate(result: Result, truth: Callable[[], SimulatedRetina], device:
     folder = result.path.parent
     settings = read_settings_of(result)
     check_places(settings, str(folder))
-    stimulus = torch.from_numpy(read_stimulus(folder)).to(device)
+    stimulus = torch.from_numpy(finite(folder, read_stimulus(folder))).to(device)
     plan = _planned(settings, truth(), device, folder)
     _check_shape(stimulus, plan, folder / STIMULUS)
     return Candidate(plan, stimulus, result.final, str(folder))

@@ -125,6 +125,12 @@ def _shares(done: Exported) -> str:
     return f"{shown}, in {sum(any(item.shares) for item in overflow)} of {len(overflow)} clips"
 
 
+def _hidden(done: Exported) -> str:
+    """What of the stimuli is in channels that the format does not show; empty where nothing is."""
+    shares = [item.hidden for item in done.comparisons if item.hidden]
+    return f"{max(shares):.0%} of the squared norm at most, in {len(shares)} stimuli" if shares else ""
+
+
 def _losses(done: Exported) -> str:
     """Mean and largest loss of response, with the run."""
     answers = [(item.answer.loss, number) for number, item in enumerate(done.comparisons) if item.answer is not None]
@@ -154,6 +160,8 @@ def _print(done: Exported, console: SafeConsole) -> None:
         ("files", f"{done.files}, with export.json and protocol.csv"),
         ("folder", str(done.folder)),
     ]
+    if hidden := _hidden(done):
+        rows.insert(4, ("not shown", hidden))
     if scaled:
         rows.insert(4, ("scaled", f"{len(scaled)} clips, by {min(scaled):.3f} to {max(scaled):.3f}"))
     if geometry.cropped:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from openretina_cli.errors import ArtifactError
-from openretina_cli.format.base import Frames
+from openretina_cli.format.base import Format, Frames, Show
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,30 @@ def read_film(path: Path, coding: Coding) -> Frames:
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     except (av.FFmpegError, ValueError) as error:
         raise ArtifactError(f"{path.name} cannot be decoded: {error}") from error
+
+
+class Films(Format):
+    """Base of formats whose clips are `NAME.avi`: FFV1, red-green-blue, at the device's rate."""
+
+    colored = True
+
+    def laid(self, frames: Frames) -> Frames:
+        """Frames `(..., height, width, colour)` in the order of rows in which the files hold them, and back."""
+        return frames
+
+    def write(self, folder: Path, show: Show) -> None:
+        """Write the videos."""
+        for index, clip in enumerate(show.clips):
+            frames = (self.laid(show.colored(frame)) for frame in show.film(index))
+            write_film(folder / f"{clip.name}.avi", frames, show.rate, FFV1)
+
+    def read(self, folder: Path, show: Show, index: int) -> Frames:
+        """Decode the video of a clip."""
+        return show.uncolored(self.laid(read_film(folder / f"{show.clips[index].name}.avi", FFV1)))
+
+    def place(self, show: Show, index: int, frame: int) -> tuple[str, int]:
+        """The frame of the video."""
+        return f"{show.clips[index].name}.avi", frame
 
 
 def _pattern(path: Path, coding: Coding) -> str:
