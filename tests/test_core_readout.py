@@ -8,7 +8,6 @@ import os
 import pickle
 import pickletools
 import random
-import resource
 import signal
 import tarfile
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CORE_READOUTS
+from memory import forget_peak, growth_mb, peak_mb
 from numpy.typing import NDArray
 
 from openretina_cli import (
@@ -251,14 +251,15 @@ def _too_long(*_: object) -> None:
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every hostile file would leave a file in the working directory; none may, nor take much memory or 10 s."""
     monkeypatch.chdir(tmp_path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = peak_mb()
     handler = signal.signal(signal.SIGVTALRM, _too_long)
     signal.setitimer(signal.ITIMER_VIRTUAL, 10)
     yield
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     signal.signal(signal.SIGVTALRM, handler)
     assert os.listdir(tmp_path) == []
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+    assert peak_mb() - before < 500
 
 
 def refusal(path: Path) -> str:
@@ -266,6 +267,12 @@ def refusal(path: Path) -> str:
     with pytest.raises(ModelError) as refused:
         load_core_readout(path)
     return str(refused.value)
+
+
+def refuse_all(paths: list[Path]) -> None:
+    """Read files that are refused, one after the other."""
+    for path in paths:
+        refusal(path)
 
 
 @pytest.mark.usefixtures("canary")
@@ -378,6 +385,12 @@ def test_a_pickle_that_copies_far_more_than_it_holds_is_refused(zoo: Path, tmp_p
     data = b"\x80\x02](" + text + b"q\x01" + (encode + b"h\x01" + b"X\x06\x00\x00\x00latin1" + b"\x86R") * 5_000 + b"e."
     path = tmp_path / "copies.ckpt"
     path.write_bytes(rewritten(zoo / "hostile" / "unharmed.ckpt", data))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = peak_mb()
     refusal(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+    assert peak_mb() - before < 200
+
+
+def test_refusing_a_hostile_file_takes_little_memory(zoo: Path) -> None:
+    """All of them one after the other take 23 MB, a good file takes 12."""
+    assert growth_mb(refuse_all, [zoo / "hostile" / name for name in HOSTILE]) < 100

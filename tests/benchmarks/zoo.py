@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from comparison import Line
-from problem import relative_difference
+from numpy.typing import NDArray
 from side import ENVIRONMENT, HERE, Side, SideError
 from zoo_shapes import NORM, SHAPES, Shape
 
@@ -47,7 +47,7 @@ class ShapeResult:
     Attributes:
         line: times per iteration.
         peaks: largest resident memory in MB (10^6 bytes), of the package and of us.
-        difference: of the two stimuli, as a share of the largest value.
+        difference: of the two stimuli, relative, in the L2 norm.
         done: floating-point operations of one of our iterations.
         needed: those of the plain form.
         product: GFLOP/s of a matrix product in our process.
@@ -83,17 +83,21 @@ def _write_files(reference: Path, place: Path, name: str) -> dict[str, str]:
     return {"name": name, "file": str(place / f"{name}.ckpt"), "start": str(place / "start.npy")}
 
 
+def _distance(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
 def _difference(place: Path) -> float:
-    """Between the stimuli of both sides.
+    """Between the stimuli of both sides, relative, in the L2 norm; see `Shape.rate`.
 
     Raises:
         SideError: the stimuli did not move, so that their equality would say nothing.
     """
     start, theirs, ours = (np.load(place / f"{name}.npy") for name in ("start", "reference", "ours"))
-    moved = relative_difference(theirs, start * min(1, NORM / np.linalg.norm(start)))
+    moved = _distance(theirs, start * min(1, NORM / np.linalg.norm(start)))
     if not moved > MOVED:
         raise SideError(f"a stimulus moved by {moved:.1e} only")
-    return relative_difference(ours, theirs)
+    return _distance(ours, theirs)
 
 
 def measure_shape(name: str, reference: Path, place: Path, logs: Path, repeats: int) -> ShapeResult:

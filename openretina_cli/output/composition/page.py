@@ -100,9 +100,11 @@ class Page:
             ax.set_position(np.round(ax.get_position(original=True).bounds, PLACES))
         for text in (self._title, self._facts):
             text.set_y(round(text.get_position()[1], PLACES))
-        for axis in self.figure.findobj(YAxis):  # or labels would move with the width of the numbers beside them
-            left, _ = axis.axes.transAxes.inverted().transform(axis.label.get_position())
-            axis.set_label_coords(round(left, PLACES), 0.5)
+        for axis in self.figure.findobj(YAxis):
+            # labels on the left keep one line, however wide the numbers; that of a colour bar stays beside its numbers
+            if axis.get_label_position() == "left":
+                left, _ = axis.axes.transAxes.inverted().transform(axis.label.get_position())
+                axis.set_label_coords(round(left, PLACES), 0.5)
 
     def _draw_backdrop(self) -> Any:
         """The pixels of all that stays."""
