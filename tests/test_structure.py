@@ -14,7 +14,7 @@ FLOORS = (
     ("main",),
     ("verbs",),
     ("validation", "finding", "export"),
-    ("format",),
+    ("format", "probe"),
     ("run",),
     ("report",),
     ("loop",),
@@ -38,6 +38,7 @@ WITHOUT_TORCH = [
     "format",
     "main",
     "output",
+    "probe",
     "report",
     "run/command",
     "run/currency",
@@ -180,9 +181,9 @@ def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
     assert not [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in READERS]
 
 
-SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "output", "format", "verbs")
+SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "output", "format", "probe", "verbs")
 OPTIONS = [path for name in SIBLINGS for path in (PACKAGE / name).glob("*.py")]
-SHARED = ("base", "cells", "files", "view")
+SHARED = ("base", "cells", "files", "motion", "view")
 """Files of an option's room that its options may import, besides those in folders of the room."""
 
 

@@ -223,7 +223,7 @@ def _called(cls: Callable[..., T], given: Mapping[str, Any], prefix: str) -> T:
         made = cls(*given.get(POSITIONAL, []), **named)
         repr(made)  # which goes into titles and results
     except SettingError as error:
-        raise _prefixed(error, prefix, given) from error
+        raise prefixed(error, prefix, given) from error
     except OpenRetinaError:
         raise
     except Exception as error:  # whatever a user's constructor raises
@@ -232,7 +232,7 @@ def _called(cls: Callable[..., T], given: Mapping[str, Any], prefix: str) -> T:
     return made
 
 
-def _prefixed(error: SettingError, prefix: str, names: Mapping[str, Any]) -> SettingError:
+def prefixed(error: SettingError, prefix: str, names: Mapping[str, Any]) -> SettingError:
     """The error of a class, with its argument named as the setting that it is."""
     match = re.match(r"\w+", error.problem)
     problem = prefix + error.problem if match and match[0] in names else error.problem

@@ -1,0 +1,1 @@
+"""Standard stimuli, one file each; a file computes what is shown and what follows from the responses."""
