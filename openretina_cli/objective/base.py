@@ -97,6 +97,11 @@ class AbstractObjective:
         return self.scores_responses
 
     @property
+    def own_trace(self) -> str:
+        """Name of what `respond` answers, in tables and figures, where that is no response of neurons; else empty."""
+        return ""
+
+    @property
     def shared_call(self) -> Hashable:
         """Equal for objectives to which `respond` answers alike, so that runs can share its call."""
         return id(self._model), self._data_key
@@ -276,6 +281,11 @@ class OuterObjective(AbstractObjective):
     def fits_fast_form(self) -> bool:
         """Whether the inner objective's window and neurons hold all that it reads."""
         return self._of.fits_fast_form
+
+    @property
+    def own_trace(self) -> str:
+        """The inner objective's."""
+        return self._of.own_trace
 
     @property
     def shared_call(self) -> Hashable:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
-from openretina_cli.store.result import Result, read_result
+from openretina_cli.store.result import read_result
 from openretina_cli.text import one_line
 
 LONGEST_TITLE = 500
@@ -75,14 +75,15 @@ def read_view(folder: Path) -> RunView:
     if max(result.lag, *(result.window or (0,))) > MAX_LAG:
         raise ArtifactError(f"{result.path} states a lag or window beyond {MAX_LAG} frames")
     stimulus = arrays.read_stimulus(folder)
+    names = result.traces or tuple(f"neuron {neuron}" for neuron in result.neurons)  # 0.1 stated no traces
     if len(stimulus) != len(result.channels):
         problem = f"{folder / STIMULUS} has {len(stimulus)} channels"
         raise ArtifactError(problem, expected=str(len(result.channels)))
     return RunView(
         stimulus=stimulus,
         channels=result.channels,
-        response=_response(folder, result),
-        trace_names=tuple(f"neuron {neuron}" for neuron in result.neurons),
+        response=_response(folder, len(names)),
+        trace_names=names,
         lag=result.lag,
         window=result.window,
         frame_rate=result.frame_rate,
@@ -91,14 +92,13 @@ def read_view(folder: Path) -> RunView:
     )
 
 
-def _response(folder: Path, result: Result) -> NDArray[np.float32]:
-    """The responses `(time, trace)`: the last columns of the table, one for each neuron.
+def _response(folder: Path, traces: int) -> NDArray[np.float32]:
+    """The responses `(time, trace)`: the last columns of the table, one for each trace.
 
     Raises:
         ArtifactError: the table cannot be read, or has no such columns.
     """
     header, table = arrays.read_response(folder)
-    traces = len(result.neurons)
     if len(header) < traces:
         raise ArtifactError(f"{folder / RESPONSE} has {len(header)} columns", expected=f"a column for each of {traces}")
     with np.errstate(over="ignore"):

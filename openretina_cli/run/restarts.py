@@ -41,33 +41,34 @@ def starts_of(settings: Settings) -> int:
     return int(option.arguments.get("count", 1)) if is_set else settings.restarts
 
 
-def further_starts(
-    settings: Settings, offered: Mapping[str, Any], problem: Problem, constrain: Constrain
-) -> tuple[Tensor, ...]:
-    """The starts `(channel, time, height, width)` of a run beside that of its problem: of restarts, or of a set.
+def starts_of_run(
+    settings: Settings, offered: Mapping[str, Any], problem: Problem, first: Tensor, constrain: Constrain
+) -> list[Tensor]:
+    """Candidates `(candidate, channel, time, height, width)` for each start of a run, its restarts or members of a set.
 
     Args:
         settings: of the run.
         offered: what the pipeline offers to the option `stimulus`.
         problem: of the run.
+        first: the candidates for its first start.
         constrain: the constraints of the run.
 
     Raises:
         SettingError: the start does not depend on the seed, or the run has several starts and several members.
     """
-    members, first = problem.objective.set_size, problem.stimulus
+    members = problem.objective.set_size
     if members > 1:
         _check_set(settings, problem)
     count = members if members > 1 else settings.restarts
-    starts = tuple(
-        build(settings.stimulus, Parameters, {**offered, "seed": seed}).initial(constrain).to(first.device)
-        for seed in start_seeds(settings.seed, count)[1:]
-    )
-    if starts and torch.equal(starts[0], first):
+    starts = [first]
+    for seed in start_seeds(settings.seed, count)[1:]:
+        parameters = build(settings.stimulus, Parameters, {**offered, "seed": seed})
+        starts.append(parameters.candidates(constrain).to(first.device))
+    if count > 1 and torch.equal(starts[1], first):
         setting = f"objective.count={count}" if members > 1 else f"restarts={count}"
         raise SettingError(
             f"{setting} would start from the same stimulus each time",
-            expected="a random start, with stimulus.std above 0 and without stimulus.file",
+            expected="a random start: stimulus.std above 0 without stimulus.file, or a movie longer than the stimulus",
         )
     return starts
 

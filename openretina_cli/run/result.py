@@ -67,6 +67,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         },
         "session": plan.session,
         "neurons": list(plan.neurons),
+        "traces": list(solved.view.trace_names),
         "cell_types": _cell_types(plan),
         "seed": plan.settings.seed,
         "restarts": recorded_starts(outcome),
