@@ -12,6 +12,7 @@ from openretina_cli.errors import ArtifactError
 from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
 from openretina_cli.store.result import read_result
+from openretina_cli.store.starts import labels_of, remark_of
 from openretina_cli.text import one_line
 
 LONGEST_TITLE = 500
@@ -38,6 +39,9 @@ class RunView:
         frame_rate: Hz, or None when unknown or for a static image (then axes are in frames).
         pixel_size: um per pixel edge, or None when unknown (then no scale in um is drawn).
         title: what was optimised, in one line.
+        remark: a sentence about the starts or the set that the stimulus is from; empty where there was one start.
+        members: the stimuli of the set; empty where there is none.
+        labels: what stands above each of them.
     """
 
     stimulus: NDArray[np.float32]
@@ -49,12 +53,17 @@ class RunView:
     frame_rate: float | None
     pixel_size: float | None
     title: str
+    remark: str = ""
+    members: tuple[NDArray[np.float32], ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Makes the names safe to draw, whatever file they come from."""
         object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
         object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
-        object.__setattr__(self, "title", one_line(self.title, LONGEST_TITLE))
+        object.__setattr__(self, "labels", tuple(map(one_line, self.labels)))
+        for name in ("title", "remark"):
+            object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_TITLE))
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:
@@ -79,6 +88,9 @@ def read_view(folder: Path) -> RunView:
     if len(stimulus) != len(result.channels):
         problem = f"{folder / STIMULUS} has {len(stimulus)} channels"
         raise ArtifactError(problem, expected=str(len(result.channels)))
+    labels = labels_of(result.tree)
+    stack = arrays.read_members(folder) if labels else None
+    members = () if stack is None or len(stack) != len(labels) else tuple(stack)
     return RunView(
         stimulus=stimulus,
         channels=result.channels,
@@ -89,6 +101,9 @@ def read_view(folder: Path) -> RunView:
         frame_rate=result.frame_rate,
         pixel_size=result.pixel_size,
         title=result.title,
+        remark=remark_of(result.tree),
+        members=members,
+        labels=labels if members else (),
     )
 
 

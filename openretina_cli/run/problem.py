@@ -26,7 +26,7 @@ from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_session
 from openretina_cli.penalty import Penalty
 from openretina_cli.reducer import ResponseReducer
-from openretina_cli.run.restarts import starts_of_run
+from openretina_cli.run.restarts import further_starts
 from openretina_cli.run.steps import build_steps
 from openretina_cli.stimulus.base import Parameters
 from openretina_cli.stopper import OptimizationStopper
@@ -134,7 +134,10 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     keep = settings.keep
     problem = Problem(first[0], objective, optimizer, stopper, constraints, penalties, keep, gradient, parameters)
     plan = Plan(settings, retina, session, problem, window, neurons, _range_warnings([*rules, *prices]))
-    start, *others = (_best(plan, some) for some in starts_of_run(settings, offered, problem, first, constrain))
+    further = further_starts(settings, offered, problem, constrain)
+    if len(first) == 1 and not further:
+        return plan
+    start, *others = (_best(plan, candidates) for candidates in (first, *further))
     return replace(plan, problem=replace(problem, stimulus=start), starts=tuple(others))
 
 

@@ -41,30 +41,29 @@ def starts_of(settings: Settings) -> int:
     return int(option.arguments.get("count", 1)) if is_set else settings.restarts
 
 
-def starts_of_run(
-    settings: Settings, offered: Mapping[str, Any], problem: Problem, first: Tensor, constrain: Constrain
+def further_starts(
+    settings: Settings, offered: Mapping[str, Any], problem: Problem, constrain: Constrain
 ) -> list[Tensor]:
-    """Candidates `(candidate, channel, time, height, width)` for each start of a run, its restarts or members of a set.
+    """Candidates `(candidate, channel, time, height, width)` for each further start of a run: of restarts, or of a set.
 
     Args:
         settings: of the run.
         offered: what the pipeline offers to the option `stimulus`.
         problem: of the run.
-        first: the candidates for its first start.
         constrain: the constraints of the run.
 
     Raises:
         SettingError: the start does not depend on the seed, or the run has several starts and several members.
     """
-    members = problem.objective.set_size
+    members, first = problem.objective.set_size, problem.stimulus
     if members > 1:
         _check_set(settings, problem)
     count = members if members > 1 else settings.restarts
-    starts = [first]
-    for seed in start_seeds(settings.seed, count)[1:]:
-        parameters = build(settings.stimulus, Parameters, {**offered, "seed": seed})
-        starts.append(parameters.candidates(constrain).to(first.device))
-    if count > 1 and torch.equal(starts[1], first):
+    starts = [
+        build(settings.stimulus, Parameters, {**offered, "seed": seed}).candidates(constrain).to(first.device)
+        for seed in start_seeds(settings.seed, count)[1:]
+    ]
+    if starts and all(bool((candidates == first).all()) for candidates in starts):
         setting = f"objective.count={count}" if members > 1 else f"restarts={count}"
         raise SettingError(
             f"{setting} would start from the same stimulus each time",
@@ -119,6 +118,11 @@ class BestOutcome(Outcome):
     """
 
     starts: tuple[Start, ...] = ()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `result.json` says of the starts."""
+        return {**super().record, "restarts": [dict(vars(start)) for start in self.starts]}
 
 
 def problems_of(plans: Sequence[Plan]) -> list[Problem]:
@@ -186,8 +190,3 @@ def optimize_best(plans: Sequence[Plan], on_step: Callable[[int, Step], None]) -
             on_step(firsts[index], step)
 
     return best_of(plans, optimize_stack(problems_of(plans), tell))
-
-
-def recorded_starts(outcome: Outcome) -> list[dict[str, Any]] | None:
-    """What `result.json` says of the starts of a run; None where there was one."""
-    return [dict(vars(start)) for start in outcome.starts] if isinstance(outcome, BestOutcome) else None

@@ -26,6 +26,7 @@ from openretina_cli.run.problem import Plan, accelerate, full_responses
 from openretina_cli.run.restarts import optimize_best
 from openretina_cli.stopper import Step
 from openretina_cli.store.identity import Identity
+from openretina_cli.store.starts import labels_of, remark_of
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ def _held(response: Tensor, frames: int, facts: ModelFacts) -> Tensor:
     return torch.cat([missing, response])[-rows:]
 
 
-def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
+def _view(plan: Plan, outcome: Outcome, response: Tensor) -> RunView:
+    stimulus = outcome.stimulus
     facts, own = plan.retina.facts, plan.problem.objective.own_trace
     held = _held(response, stimulus.shape[1], facts)
     stride = facts.response_stride
@@ -109,6 +111,9 @@ def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
         frame_rate=facts.frame_rate,
         pixel_size=facts.pixel_size,
         title=title_of(plan),
+        remark=remark_of(outcome.record),
+        members=tuple(member.float().cpu().numpy() for member in outcome.members),
+        labels=labels_of(outcome.record),
     )
 
 
@@ -207,7 +212,7 @@ class Solver:
         responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
         seconds = time.perf_counter() - started
         for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
-            view = _view(plan, outcome.stimulus, response)
+            view = _view(plan, outcome, response)
             identity = self.currency.identity(plan.settings, plan.retina.facts.sha256)
             yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans))
 
