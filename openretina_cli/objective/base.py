@@ -142,6 +142,11 @@ class AbstractObjective:
         """Score stimuli `(batch, channel, time, height, width)` with one number each, `(batch,)`."""
         return torch.stack([self.score(response) for response in self.respond(stimulus)])
 
+    @property
+    def of_one(self) -> AbstractObjective:
+        """What a single stimulus is judged by: the objective itself, unless it is about a set."""
+        return self
+
     def report_set(self, stimuli: Tensor) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What a result says of the stimuli `(member, channel, time, height, width)` of a set.
 

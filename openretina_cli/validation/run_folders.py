@@ -6,7 +6,8 @@ nothing is left to resolve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from openretina_cli.store.identity import Files
 from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.result import Result, read_result
 from openretina_cli.store.stimulus_file import read_stimulus_file
-from openretina_cli.store.values import below, mapping
+from openretina_cli.store.values import below, mapping, number
 from openretina_cli.validation.bench import Candidate
 
 LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
@@ -175,7 +176,21 @@ def read_candidate(result: Result, truth: Callable[[], SimulatedRetina], device:
     stimulus = torch.from_numpy(read_stimulus(folder)).to(device)
     plan = _planned(settings, truth(), device, folder)
     _check_shape(stimulus, plan, folder / STIMULUS)
-    return Candidate(plan, stimulus, result.final, str(folder))
+    objective = plan.problem.objective
+    predicted = result.final if objective.of_one is objective else _most_active(result)
+    return Candidate(_of_one(plan), stimulus, predicted, str(folder))
+
+
+def _of_one(plan: Plan) -> Plan:
+    """The plan of a run whose stimulus is judged alone; that of a set is its most active member."""
+    return replace(plan, problem=replace(plan.problem, objective=plan.problem.objective.of_one), starts=())
+
+
+def _most_active(result: Result) -> float:
+    """The inner objective of the member of a set that is the run's stimulus; NaN where the result does not state it."""
+    members = below(result.tree, "set.members")
+    rows = [row for row in members if isinstance(row, Mapping)] if isinstance(members, list) else []
+    return max((found for row in rows if (found := number(row.get("activation"))) is not None), default=math.nan)
 
 
 def check_places(settings: Settings, what: str = "the twin") -> None:
