@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # Suites that start hundreds of processes, or solve whole retinas; `make test` leaves them to `make test-slow`.
-SLOW := $(patsubst %,tests/test_%.py,command identity mistakes places processes rendering report_page simulation slurm \
+SLOW := $(patsubst %,tests/test_%.py,command identity mistakes options places processes rendering report_page simulation slurm \
 	sweep_ends validation)
 
 .PHONY: demo test test-slow test-hostile test-slurm lint format bench bench-zoo bench-against bundled-model wheel clean

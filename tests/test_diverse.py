@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import optimize, result
 from torch import Tensor
 
 from openretina_cli import AbstractObjective, ChangeNorm, OptimizationStopper, Problem
+from openretina_cli.analysis.decomposition import decompose
 from openretina_cli.errors import SettingError
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.main import main
 from openretina_cli.objective.diverse import DiverseSet, linear_index
 from openretina_cli.optimizer import build_scheduled
+from openretina_cli.output.composition.contact_sheet import draw_sheet
+from openretina_cli.output.view import read_view
 from openretina_cli.report import write_report
 
 SHAPE = (1, 6, 4, 3)
@@ -213,10 +217,47 @@ def test_the_stimulus_of_the_reference_is_part_of_the_identity(folder: Path, cap
     (folder / "mei" / "stimulus.pt").write_bytes(before)
 
 
-def test_a_report_lists_sets_as_runs(folder: Path) -> None:
+def test_a_report_lists_sets_as_runs_and_says_what_they_are(folder: Path) -> None:
     write_report(folder / "sets")
-    assert (folder / "sets" / "summary.csv").read_text().count("completed") == 2
-    assert json.loads((folder / "sets" / "seed=1" / "result.json").read_text())["schema"] == 2
+    with (folder / "sets" / "summary.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert [row["status"] for row in rows] == ["completed"] * 2
+    for row, seed in zip(rows, (1, 2), strict=True):
+        index = result(folder / "sets" / f"seed={seed}")["set"]["index"]
+        kept = "3 diverse stimuli, 3 of them keep 85% of the reference's response"
+        assert row["starts"] == f"{kept}; diversity index {index:.2f} (a linear cell: at most 0.65)"
+        assert row["starts"] in (folder / "sets" / "index.html").read_text()
+    assert linear_index(0.85, 3) == pytest.approx(0.65, abs=0.005)
+
+
+def test_a_set_is_drawn_on_one_page_at_once_and_later(folder: Path, tmp_path: Path) -> None:
+    words = (*SET, "seed=1", f"objective.reference={folder / 'mei'}")
+    assert optimize(tmp_path / "at once", *words, "output=[tensor,tables,figure]", "output.figure.dpi=30") == 0
+    assert optimize(tmp_path / "later", *words, "output=[tensor,tables]") == 0
+    assert "members.png" not in result(tmp_path / "later")["files"]
+    assert main(["render", str(tmp_path / "later"), "video=false", "dpi=30"]) == 0
+    assert main(["render", str(folder / "mei"), "video=false", "dpi=30"]) == 0
+    assert not (folder / "mei" / "members.png").exists()
+    once, later = ((tmp_path / name / "members.png").read_bytes() for name in ("at once", "later"))
+    assert once == later
+    for name in ("at once", "later"):
+        assert {"members.pt", "members.png", "composition.png"} <= set(result(tmp_path / name)["files"])
+    (tmp_path / "later" / "members.pt").unlink()
+    assert main(["render", str(tmp_path / "later"), "video=false", "overwrite=true"]) == 1
+    assert any("members.png is missing: members.pt" in text for text in result(tmp_path / "later")["warnings"])
+
+
+def test_the_page_shows_the_map_and_the_share_of_every_member(folder: Path) -> None:
+    view = read_view(folder / "sets" / "seed=1")
+    figure = draw_sheet(view, 30)
+    shown = [ax for ax in figure.axes if ax.get_images()]
+    members = result(folder / "sets" / "seed=1")["set"]["members"]
+    assert [ax.get_title(loc="left") for ax in shown] == [
+        f"{place}: {member['share']:.0%}, distance {member['distance']:.2f}" for place, member in enumerate(members)
+    ]
+    for ax, member in zip(shown, view.members, strict=True):
+        np.testing.assert_allclose(ax.get_images()[0].get_array(), decompose(member[0]).spatial)
+    assert view.remark in figure.get_suptitle().replace("\n", " ")
 
 
 def test_an_on_off_cell_of_the_simulated_retina_has_a_higher_index_than_a_sustained_one(tmp_path: Path) -> None:

@@ -17,8 +17,12 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.errors import SettingError
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.optimizer import OptimizerInit, build_scheduled, shared_by
+from openretina_cli.output.composition.layout import title_lines
+from openretina_cli.output.view import read_view
+from openretina_cli.report import write_report
 from openretina_cli.run.restarts import start_seeds
 from openretina_cli.store.identity import settings_key
+from openretina_cli.store.starts import labels_of, remark_of
 
 STEPS = ("stopper.max_iterations=3", "stimulus.std=1")
 
@@ -63,6 +67,27 @@ def test_the_best_start_is_kept_and_the_others_compared_with_it(folder: Path, st
         cosine = torch.cosine_similarity(kept.flatten().double(), other.flatten().double(), dim=0)
         assert start["cosine"] == pytest.approx(float(cosine), abs=1e-5)
     assert len({round(start["cosine"], 3) for start in starts}) == 3
+
+
+def test_the_other_starts_are_told_on_the_terminal_in_the_figure_and_in_the_report(folder: Path, capsys: Any) -> None:
+    starts = [start for start in result(folder / "three")["restarts"] if not start["kept"]]
+    (low, high), cosines = sorted(start["objective"] for start in starts), sorted(start["cosine"] for start in starts)
+    said = f"the others reach {low:.4g} to {high:.4g}, cosine to it {cosines[0]:.2f} to {cosines[1]:.2f}"
+    remark = f"best of 3 starts; {said}"
+    view = read_view(folder / "three")
+    assert view.remark == remark
+    assert remark in " ".join(title_lines(view))
+    assert optimize(folder / "three", "restarts=3", *STEPS) == 0
+    assert "best of 3 starts; the others reach" in capsys.readouterr().out
+    write_report(folder)
+    assert (folder / "index.html").read_text().count(remark) == 1
+    assert read_view(folder / "start0").remark == ""
+
+
+@pytest.mark.parametrize("broken", [3, "x", [3], [{}], [{"objective": "x", "cosine": None}], {"members": 3}])
+def test_a_record_of_starts_that_a_stranger_wrote_is_not_read(broken: Any) -> None:
+    assert remark_of({"restarts": broken}) == remark_of({"set": broken}) == ""
+    assert labels_of({"set": broken}) == ()
 
 
 def test_the_first_start_is_that_of_one_start_and_no_seed_of_a_sweep_leads_to_another() -> None:

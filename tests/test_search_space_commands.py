@@ -59,6 +59,25 @@ def test_runs_of_a_sweep_share_calls_and_are_as_alone(name: str, place: Path) ->
     assert found["objective"]["final"] > found["objective"]["initial"]
 
 
+def test_the_best_of_several_stretches_for_the_neuron_is_taken(place: Path) -> None:
+    movie, gains = np.load("movie.npy"), np.array([1, -1, 2])
+    stretches = [clip[:, first : first + 8] for clip in movie for first in range(5)]
+    unit = np.stack([stretch / np.linalg.norm(stretch) for stretch in stretches])
+    scores = {}
+    for neuron, gain in enumerate(gains):  # by hand: the mean over frames of the softplus of each frame's mean
+        rows = np.log1p(np.exp(5 * gain * unit.mean((1, 3, 4)))).mean(1)
+        words = (f"neuron={neuron}", "constraint=[norm]", "stopper.max_iterations=0")
+        # 200 draws leave out one of ten stretches with a probability of 10 (9/10)^200 = 1e-8
+        assert optimize(Path(f"{neuron}"), *KNOWN, *CASES["clip"], *words, "stimulus.best_of=200") == 0
+        scores[neuron] = result(Path(f"{neuron}"))["objective"]["final"]
+        assert scores[neuron] == pytest.approx(rows.max(), rel=1e-5)
+        best = torch.from_numpy(5 * unit[rows.argmax()])[None]
+        torch.testing.assert_close(stimulus(Path(f"{neuron}")), best.float(), rtol=1e-5, atol=1e-6)
+    assert optimize(Path("best"), *KNOWN, *CASES["clip"], "stimulus.best_of=3", "restarts=3") == 0
+    assert len(result(Path("best"))["restarts"]) == 3
+    assert optimize(Path("one"), *KNOWN, *CASES["clip"], "stimulus.best_of=0") == 2
+
+
 def test_what_a_run_lacks_is_in_its_result(place: Path) -> None:
     tight = ("constraint=[norm_and_range,pin]", "constraint.norm_and_range.range=[-0.1,0.1]", "stimulus.norm=50")
     assert optimize(Path("out"), *KNOWN, *tight, "constraint.pin.first=1", "constraint.pin.value=1") == 0

@@ -189,6 +189,20 @@ def test_what_slurm_killed_is_submitted_again_by_the_same_command(
     assert_same_results(batched, results)
 
 
+def test_options_of_the_search_space_are_on_a_cluster_what_they_are_here(folder: Path) -> None:
+    options = ["stimulus=fourier", "gradient=[blur,normalize]", "restarts=3", "neuron=0,1", "optimizer=sgd_cosine"]
+    here, there = folder / "here", folder / "there"
+    assert main(["optimize", "-m", *SMALL, *options, f"out={here}"]) == 0
+    assert main(["optimize", "-m", *SMALL, *LAUNCHER, *options, f"out={there}"]) == 0
+    assert_same_results(here, there)
+    assert len(finished(here)) == len(finished(there)) == 2
+    for path in here.glob("*/result.json"):
+        starts = [json.loads((root / path.parent.name / path.name).read_text())["restarts"] for root in (here, there)]
+        assert [[start["kept"] for start in some] for some in starts] == [[start["kept"] for start in starts[0]]] * 2
+        for one, other in zip(*starts, strict=True):
+            assert one["objective"] == pytest.approx(other["objective"], rel=1e-5)
+
+
 def test_a_sweep_is_left_and_collected_later(
     slurm: Slurm,
     folder: Path,

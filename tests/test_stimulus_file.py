@@ -20,7 +20,7 @@ from openretina_cli.analysis.decomposition import amplitude_spectrum, decompose
 from openretina_cli.analysis.description import describe_stimulus
 from openretina_cli.errors import ArtifactError
 from openretina_cli.output.tensor import tensor_bytes
-from openretina_cli.store.stimulus_file import read_stimulus_file
+from openretina_cli.store.stimulus_file import read_members_file, read_stimulus_file
 
 SHAPE = (2, 5, 4, 3)
 NUMBERS = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
@@ -71,6 +71,14 @@ def test_what_is_read_is_what_torch_reads(tensor: torch.Tensor, tmp_path: Path) 
 def test_numbers_that_are_not_finite_are_read_as_they_are(tmp_path: Path) -> None:
     tensor = torch.tensor([np.nan, np.inf, -np.inf, -0.0]).reshape(1, 1, 4, 1, 1)
     np.testing.assert_array_equal(read_stimulus_file(save(tensor, tmp_path / "s.pt")).ravel(), tensor.numpy().ravel())
+
+
+def test_a_stack_of_stimuli_is_read_as_torch_reads_it_and_has_limits(tmp_path: Path) -> None:
+    stack = torch.randn(7, 2, 3, 4, 5)
+    assert (read_members_file(save(stack, tmp_path / "members.pt")) == stack.numpy()).all()
+    for shape in ((101, 1, 1, 1, 1), (2, 17, 1, 1, 1), (3, 4, 5)):
+        with pytest.raises(ArtifactError, match="is not a readable stack of stimuli: its shape is"):
+            read_members_file(save(torch.zeros(shape), tmp_path / "members.pt"))
 
 
 @pytest.mark.parametrize(

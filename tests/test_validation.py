@@ -244,29 +244,31 @@ def test_a_finished_run_is_read_back_and_judged(
 
 
 @pytest.mark.parametrize(
-    ("words", "refused"),
+    ("words", "rules", "steps", "parameters"),
     [
-        (["stimulus=low_rank", "gradient=[blur]", "constraint=[pin,norm_and_range]", "constraint.pin.first=5"], ""),
         (
-            ["stimulus=clip", "stimulus.movie=movie.npy"],
-            "was made with stimulus.movie, and validate reads no such file",
+            ["stimulus=low_rank", "gradient=[blur]", "constraint=[pin,norm_and_range]", "constraint.pin.first=5"],
+            *(["5", "norm"], 1, "LowRank"),
         ),
+        (["stimulus=clip", "stimulus.movie=movie.npy", "stimulus.best_of=3"], ["norm"], 0, "Clip"),
     ],
 )
 def test_a_run_of_another_search_space_is_planned_as_it_was_made(
-    words: list[str], refused: str, truth: SimulatedRetina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    rules: list[str],
+    steps: int,
+    parameters: str,
+    truth: SimulatedRetina,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.save("movie.npy", movies(1, seed=3, frames=50).numpy())
+    np.save("movie.npy", movies(1, seed=3, frames=60).numpy())
     optimize([*words, "neuron=62", "stopper.max_iterations=1", "device=cpu", "output=[tensor,tables]", "out=run"])
     ((result,), _) = read_results([tmp_path / "run"])
-    if refused:
-        with pytest.raises(SettingError, match=refused):
-            read_candidate(result, lambda: truth, CPU)
-        return
     problem = read_candidate(result, lambda: truth, CPU).plan.problem
-    assert [repr(rule).partition(" ")[0] for rule in problem.constraints] == ["5", "norm"]
-    assert (len(problem.gradient), type(problem.parameters).__name__) == (1, "LowRank")
+    assert [repr(rule).partition(" ")[0] for rule in problem.constraints] == rules
+    assert (len(problem.gradient), type(problem.parameters).__name__) == (steps, parameters)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 from openretina_cli.checks import spelt
-from openretina_cli.config.paths import PATHS
+from openretina_cli.config.paths import PATHS, SEVERAL
 from openretina_cli.config.settings import GROUPS, LISTS
 from openretina_cli.errors import SettingError
 from openretina_cli.text import is_text
@@ -57,6 +57,8 @@ def literal(text: str, sweeps: bool) -> str:
     key, _, value = text.partition("=")
     if not _is_path(text) or not value or value[0] in "\"'":
         return text
+    if key.lstrip("+") in SEVERAL and value[0] + value[-1] == "[]" and "[" not in value[1:]:
+        return f"{key}=[{','.join(map(_quoted_value, filter(None, value[1:-1].split(','))))}]"
     if (override := _parsed(text)) is None:
         return f"{key}={','.join(map(_quoted_value, value.split(',') if sweeps else [value]))}"
     if override.is_sweep_override() or override.value() is None or isinstance(override.value(), str):

@@ -12,6 +12,8 @@ PATHS = (
     *MASKS,
 )
 """Settings whose value is a file or folder, and is taken as it was typed."""
+SEVERAL = ("model.weights",)
+"""Of these, those that may be a list of files in brackets."""
 
 
 def expand_home(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -78,6 +78,16 @@ class Outcome:
     def best(self) -> float:
         """The largest finite objective on the way."""
         return max(step.objective for step in self.history)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `result.json` says of further stimuli of the run, its restarts or its set; None for none."""
+        return {"restarts": None, "set": None}
+
+    @property
+    def members(self) -> tuple[Tensor, ...]:
+        """The stimuli of a set, each `(channel, time, height, width)`; none where the run leaves one."""
+        return ()
 
 
 def apply_constraints(stimulus: Tensor, constraints: Sequence[Constraint]) -> Tensor:

@@ -14,7 +14,7 @@ from openretina_cli.errors import ModelError
 from openretina_cli.models.arguments import CallForm, Signature
 from openretina_cli.models.axes import Reading
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.retina import Retina, the_session
+from openretina_cli.models.retina import Ensemble, Retina, the_session
 from openretina_cli.models.state import ModuleState
 
 MOST_OUTPUTS = 10
@@ -102,6 +102,7 @@ class ModuleRetina(Retina):
         alone: whether it is given one stimulus at a time, because rows of a batch depend on each other.
         fresh: the state it is given before each call, because it carries one from call to call.
         examiner: makes it a function of each stimulus alone for a session, once; see `wrap.Wrapping.examine`.
+        wrap_alike: makes a retina of another module that is called as this one is, such as one of its members.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class ModuleRetina(Retina):
         self.alone = False
         self.fresh: ModuleState | None = None
         self.examiner: Callable[[str], Tensor | None] | None = None
+        self.wrap_alike: Callable[[nn.Module], ModuleRetina] | None = None
         self.freeze()
 
     def answer(self, stimulus: Tensor, session: str | None) -> Tensor:
@@ -146,6 +148,16 @@ class ModuleRetina(Retina):
         """
         if self.examiner is not None:
             self.examiner(session)
+
+    def apart(self) -> Ensemble | None:
+        """The members of the module, where it has an `nn.ModuleList` called `members`; see `module_members`.
+
+        Raises:
+            ModelError: a member cannot be called as the module is, or the response is not the mean of theirs.
+        """
+        from openretina_cli.models.module_members import members_apart  # which is written in terms of this class
+
+        return members_apart(self)
 
     def named(self, data_key: str | None) -> str | None:
         """The session to pass to the module; None passes none."""

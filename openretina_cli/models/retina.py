@@ -84,6 +84,14 @@ class Retina(nn.Module):
         """
         return None
 
+    def apart(self) -> Ensemble | None:
+        """The model as an ensemble, so that members can be held out; None where no members are known.
+
+        Raises:
+            ModelError: what it states as its members is not what its responses are made of.
+        """
+        return None
+
     def freeze(self) -> None:
         """Put the model in eval mode and bar gradients from its weights for good."""
         self.eval()
@@ -114,6 +122,10 @@ class Ensemble(Retina):
     def of(self, members: Sequence[nn.Module]) -> Ensemble:
         """The ensemble of some of the members."""
         return type(self)(members, replace(self.facts, members=len(members)))
+
+    def apart(self) -> Ensemble:
+        """The ensemble itself."""
+        return self
 
     def fold(self) -> Folded:
         """Work out what fast forms share.

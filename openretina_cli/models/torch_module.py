@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import Presentation
 from openretina_cli.models.held_weights import digest_of_weights
 from openretina_cli.models.module import ModuleRetina, Stated
+from openretina_cli.models.module_members import ensemble_of
+from openretina_cli.models.retina import Retina
 from openretina_cli.models.weights_file import fill
 from openretina_cli.models.wrap import wrap_module
 
@@ -24,7 +27,7 @@ def torch_module(
     channels: Annotated[list[str], "[green,uv]"],
     frames: int,
     device: torch.device,
-    weights: str | None = None,
+    weights: str | list[str] | None = None,
     static: bool = False,
     sessions: list[str] | None = None,
     session_argument: str = "data_key",
@@ -36,7 +39,7 @@ def torch_module(
     pixel_size: float | None = None,
     stimulus_range: Any = None,
     note: str = "",
-) -> ModuleRetina:
+) -> Retina:
     """Make a retina of a module.
 
     Args:
@@ -46,7 +49,8 @@ def torch_module(
         channels: colour channel names, in the order of the stimulus' channel axis.
         frames: stimulus frames that the module is tried on.
         device: where to put it.
-        weights: file with the module's state dict, see `weights_file`; None keeps the module's own.
+        weights: file with the module's state dict, see `weights_file`; several files make an ensemble of as many
+            members, whose responses are averaged; None keeps the module's own.
         static: whether it takes images.
         sessions: names of its sessions; None takes the keys of its readout, or passes none.
         session_argument: see `Stated`, as the following.
@@ -76,12 +80,20 @@ def torch_module(
     stride = response_stride
     require(stride is None or stride >= 1, "response_stride", stride, "1 or more stimulus frames")
     stated = Presentation(kind.__name__, channels, frame_rate, pixel_size, stimulus_range, target, note=note)
-    taken: list[str] = []
-    if weights is not None:
-        fill(module, Path(weights).expanduser(), taken.append)
-    found = {"sessions": {}, "height": height, "width": width, "lag": 0, "sha256": digest_of_weights(module)}
     call = Stated(static, sessions, session_argument, response_axes, response_stride, output, inputs or {})
-    retina = wrap_module(module, stated.facts(len(channels), **found), call, frames=frames, device=device)
-    for warning in taken:
-        retina.warn(warning)
-    return retina
+    files = [None] if weights is None else [weights] if isinstance(weights, str) else weights
+    require(bool(files), "weights", weights, "one file or more")
+
+    def filled(own: nn.Module, file: str | None) -> ModuleRetina:
+        taken: list[str] = []
+        if file is not None:
+            fill(own, Path(file).expanduser(), taken.append)
+        found = {"sessions": {}, "height": height, "width": width, "lag": 0, "sha256": digest_of_weights(own)}
+        retina = wrap_module(own, stated.facts(len(channels), **found), call, frames=frames, device=device)
+        for warning in taken:
+            retina.warn(warning)
+        return retina
+
+    if len(files) == 1:
+        return filled(module, files[0])
+    return ensemble_of([filled(deepcopy(module), file) for file in files])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -225,4 +225,6 @@ def wrap_module(
         wrapping.choose_form()
         retina.examiner = cache(wrapping.examine)
         wrapping.read(retina.examiner(wrapping.names[0]))
+    alike = replace(stated, sessions=names)
+    retina.wrap_alike = partial(wrap_module, facts=facts, stated=alike, frames=frames, device=device)
     return retina

@@ -97,6 +97,11 @@ class AbstractObjective:
         return self.scores_responses
 
     @property
+    def own_trace(self) -> str:
+        """Name of what `respond` answers, in tables and figures, where that is no response of neurons; else empty."""
+        return ""
+
+    @property
     def shared_call(self) -> Hashable:
         """Equal for objectives to which `respond` answers alike, so that runs can share its call."""
         return id(self._model), self._data_key
@@ -136,6 +141,11 @@ class AbstractObjective:
     def forward(self, stimulus: Tensor) -> Tensor:
         """Score stimuli `(batch, channel, time, height, width)` with one number each, `(batch,)`."""
         return torch.stack([self.score(response) for response in self.respond(stimulus)])
+
+    @property
+    def of_one(self) -> AbstractObjective:
+        """What a single stimulus is judged by: the objective itself, unless it is about a set."""
+        return self
 
     def report_set(self, stimuli: Tensor) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What a result says of the stimuli `(member, channel, time, height, width)` of a set.
@@ -276,6 +286,11 @@ class OuterObjective(AbstractObjective):
     def fits_fast_form(self) -> bool:
         """Whether the inner objective's window and neurons hold all that it reads."""
         return self._of.fits_fast_form
+
+    @property
+    def own_trace(self) -> str:
+        """The inner objective's."""
+        return self._of.own_trace
 
     @property
     def shared_call(self) -> Hashable:

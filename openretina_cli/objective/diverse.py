@@ -12,7 +12,7 @@ from torch import Tensor
 
 from openretina_cli.checks import require
 from openretina_cli.errors import ArtifactError, ObjectiveError, SettingError
-from openretina_cli.objective.base import OuterObjective
+from openretina_cli.objective.base import AbstractObjective, OuterObjective
 from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.stimulus_file import read_stimulus_file
 
@@ -124,6 +124,11 @@ class DiverseSet(OuterObjective):
     def threshold(self) -> float:
         """The inner objective that each member keeps."""
         return self.at_least * self.response
+
+    @property
+    def of_one(self) -> AbstractObjective:
+        """The inner objective, since one stimulus has no distance from others."""
+        return self._of
 
     def activations(self, stimuli: Tensor) -> Tensor:
         """The inner objective `(member,)` of stimuli `(member, channel, time, height, width)`."""

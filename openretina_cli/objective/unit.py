@@ -80,6 +80,11 @@ class InnerUnit(ReducedObjective):
         """Fast forms have no inner layers."""
         return False
 
+    @property
+    def own_trace(self) -> str:
+        """The unit, whose activation is drawn in the place of responses."""
+        return f"channel {self._channel} of {self._layer}"
+
     def on(self, model: Model) -> AbstractObjective:
         """The same unit of another model.
 

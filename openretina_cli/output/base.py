@@ -53,11 +53,13 @@ class Picture(Output):
     A picture goes to the drawing process by pickle, so that its class must be importable and light.
 
     Attributes:
+        names_of_set: further files, drawn where a run leaves a set of stimuli.
         naming: settings that decide which files there are, but not how they look.
         limits: largest values of settings that are taken over from a finished run, which a stranger may have written.
     """
 
     needs = ("tensor", "tables")
+    names_of_set: tuple[str, ...] = ()
     naming: ClassVar[tuple[str, ...]] = ()
     limits: ClassVar[Mapping[str, float]] = MappingProxyType({})
 

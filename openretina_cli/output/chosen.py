@@ -31,7 +31,7 @@ def build_output(name: str, option: Option, settings: Mapping[str, Any]) -> Outp
     made = build(option, Output, {})
     if not isinstance(made, (Numbers, Picture)):
         raise SettingError(f"{option.target} inherits from Output alone", expected="Numbers or Picture")
-    for file in made.names:
+    for file in (*made.names, *getattr(made, "names_of_set", ())):
         if not is_plain(file) or file == RESULT:
             raise SettingError(f"output.{name} writes {file}", expected="a plain name of a file, such as mine.png")
     vars(made).update(chosen=name, settings=settings)  # a frozen dataclass refuses to set attributes
@@ -75,7 +75,7 @@ def chosen_outputs(settings: Settings) -> tuple[Output, ...]:
         if missing := [name for name in output.needs if name not in settings.output]:
             problem = f"output={output.chosen} is made from {', '.join(missing)}, which is not chosen"
             raise SettingError(problem, repair=f"output=[{','.join([*missing, *settings.output])}]")
-        for file in output.names:
+        for file in (*output.names, *getattr(output, "names_of_set", ())):
             if owners.setdefault(file, output.chosen) != output.chosen:
                 problem = f"output={owners[file]} and {output.chosen} both write {file}"
                 raise SettingError(problem, expected="one of them")
@@ -87,9 +87,15 @@ def files_of(outputs: Sequence[Output], kind: type[T]) -> dict[str, T]:
     return {file: output for output in outputs if isinstance(output, kind) for file in output.names}
 
 
-def pictures_of(settings: Settings) -> Wanted:
+def pictures(outputs: Sequence[Output], of_set: bool) -> Wanted:
+    """The pictures among outputs; `of_set` says whether the run leaves a set of stimuli."""
+    further = [output for output in outputs if isinstance(output, Picture) and of_set]
+    return {**files_of(outputs, Picture), **{file: output for output in further for file in output.names_of_set}}
+
+
+def pictures_of(settings: Settings, of_set: bool = False) -> Wanted:
     """The pictures that the settings ask for, see `chosen_outputs`."""
-    return files_of(chosen_outputs(settings), Picture)
+    return pictures(chosen_outputs(settings), of_set)
 
 
 def write_numbers(settings: Settings, view: RunView, steps: Sequence[Any], folder: Path) -> None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from openretina_cli.checks import one_of, require
 from openretina_cli.output.base import Picture
-from openretina_cli.store.names import FIGURE, FORMATS
+from openretina_cli.store.names import FIGURE, FORMATS, SHEET
 
 if TYPE_CHECKING:
     from openretina_cli.output.view import RunView
 
 
 class Figure(Picture):
-    """`composition.png`, `.pdf` or `.svg`.
+    """`composition.png`, `.pdf` or `.svg`; of a set of stimuli also `members.png`, a page with all of them.
 
     Args:
         formats: any of png, pdf, svg; none draws nothing.
@@ -32,11 +32,17 @@ class Figure(Picture):
         for name in formats:
             one_of("formats", name, FORMATS)
         require(20 <= dpi <= 1200, "dpi", dpi, "20 to 1200")
-        self.names = tuple(f"{FIGURE}.{name}" for name in dict.fromkeys(formats))
+        self.names, self.names_of_set = (
+            tuple(f"{stem}.{name}" for name in dict.fromkeys(formats)) for stem in (FIGURE, SHEET)
+        )
         self.dpi = dpi
 
     def draw(self, name: str, view: RunView, kept: dict[str, Any]) -> bytes:
         """The bytes of the figure in the format of the name."""
+        if name in self.names_of_set:
+            from openretina_cli.output.composition.contact_sheet import encode_sheet
+
+            return encode_sheet(view, PurePath(name).suffix[1:], self.dpi)
         from openretina_cli.output.composition.composer import Composer  # matplotlib, only where a figure is wanted
 
         composer = kept.get("composer") or Composer()

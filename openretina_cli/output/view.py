@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
-from openretina_cli.store.result import Result, read_result
+from openretina_cli.store.result import read_result
+from openretina_cli.store.starts import labels_of, remark_of
 from openretina_cli.text import one_line
 
 LONGEST_TITLE = 500
@@ -38,6 +39,9 @@ class RunView:
         frame_rate: Hz, or None when unknown or for a static image (then axes are in frames).
         pixel_size: um per pixel edge, or None when unknown (then no scale in um is drawn).
         title: what was optimised, in one line.
+        remark: a sentence about the starts or the set that the stimulus is from; empty where there was one start.
+        members: the stimuli of the set; empty where there is none.
+        labels: what stands above each of them.
     """
 
     stimulus: NDArray[np.float32]
@@ -49,12 +53,17 @@ class RunView:
     frame_rate: float | None
     pixel_size: float | None
     title: str
+    remark: str = ""
+    members: tuple[NDArray[np.float32], ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Makes the names safe to draw, whatever file they come from."""
         object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
         object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
-        object.__setattr__(self, "title", one_line(self.title, LONGEST_TITLE))
+        object.__setattr__(self, "labels", tuple(map(one_line, self.labels)))
+        for name in ("title", "remark"):
+            object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_TITLE))
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:
@@ -75,30 +84,36 @@ def read_view(folder: Path) -> RunView:
     if max(result.lag, *(result.window or (0,))) > MAX_LAG:
         raise ArtifactError(f"{result.path} states a lag or window beyond {MAX_LAG} frames")
     stimulus = arrays.read_stimulus(folder)
+    names = result.traces or tuple(f"neuron {neuron}" for neuron in result.neurons)  # 0.1 stated no traces
     if len(stimulus) != len(result.channels):
         problem = f"{folder / STIMULUS} has {len(stimulus)} channels"
         raise ArtifactError(problem, expected=str(len(result.channels)))
+    labels = labels_of(result.tree)
+    stack = arrays.read_members(folder) if labels else None
+    members = () if stack is None or len(stack) != len(labels) else tuple(stack)
     return RunView(
         stimulus=stimulus,
         channels=result.channels,
-        response=_response(folder, result),
-        trace_names=tuple(f"neuron {neuron}" for neuron in result.neurons),
+        response=_response(folder, len(names)),
+        trace_names=names,
         lag=result.lag,
         window=result.window,
         frame_rate=result.frame_rate,
         pixel_size=result.pixel_size,
         title=result.title,
+        remark=remark_of(result.tree),
+        members=members,
+        labels=labels if members else (),
     )
 
 
-def _response(folder: Path, result: Result) -> NDArray[np.float32]:
-    """The responses `(time, trace)`: the last columns of the table, one for each neuron.
+def _response(folder: Path, traces: int) -> NDArray[np.float32]:
+    """The responses `(time, trace)`: the last columns of the table, one for each trace.
 
     Raises:
         ArtifactError: the table cannot be read, or has no such columns.
     """
     header, table = arrays.read_response(folder)
-    traces = len(result.neurons)
     if len(header) < traces:
         raise ArtifactError(f"{folder / RESPONSE} has {len(header)} columns", expected=f"a column for each of {traces}")
     with np.errstate(over="ignore"):

@@ -101,7 +101,12 @@ def _all_facts(run: Run) -> Iterator[tuple[str, Any]]:
     yield from (("session", run.session), ("neurons", run.neurons), ("types", run.cell_types), ("seed", run.seed))
     yield "quality", [_rounded(value) for value in run.quality]
     yield from (("kind", run.kind), ("objective", run.objective), ("iterations", run.iterations))
-    yield from (("stop", run.stop_reason), ("finished", run.finished), ("warnings", run.warnings))
+    yield from (
+        ("stop", run.stop_reason),
+        ("finished", run.finished),
+        ("warnings", run.warnings),
+        ("remark", run.remark),
+    )
     for key, value in (("initial", run.initial), ("final", run.final), ("best", run.best), ("norm", run.norm)):
         yield key, _rounded(value)
     yield "wall", _rounded(run.wall_time)

@@ -22,6 +22,7 @@ from openretina_cli.store.result import (
     read_failure,
     read_result,
 )
+from openretina_cli.store.starts import remark_of
 from openretina_cli.store.values import flatten, texts
 
 FAILED, UNREADABLE = "failed", "unreadable"
@@ -76,6 +77,7 @@ class Run:
         settings: by dotted names.
         numbers: per channel name.
         files: those of the known files that are there.
+        remark: a sentence about the starts or the set that the stimulus is from.
         shape: `(channel, time, height, width)` of the stimulus that was read.
     """
 
@@ -104,6 +106,7 @@ class Run:
     settings: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, ChannelNumbers] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    remark: str = ""
     shape: tuple[int, ...] | None = None
 
 
@@ -164,6 +167,7 @@ def _finished(run: Run) -> Run:
         setup=_setup(result),
         settings=settings,
         numbers=result.numbers,
+        remark=remark_of(result.tree),
         files=(*run.files, *_other_files(run.path, result)),
     )
 

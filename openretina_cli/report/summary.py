@@ -57,6 +57,7 @@ def _cells(run: Run, varying: Sequence[str], channels: Sequence[str]) -> Iterato
         yield f"objective_{name}", _rounded(getattr(run, name))
     yield "iterations", run.iterations
     yield "stop_reason", run.stop_reason
+    yield "starts", run.remark
     yield "stimulus_norm", _rounded(run.norm)
     for channel in channels:
         yield from _channel_cells(channel, run.numbers.get(channel, ChannelNumbers()))

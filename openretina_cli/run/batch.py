@@ -213,7 +213,7 @@ class BatchRunner:
         except (OSError, OpenRetinaError) as error:
             self._failed(job, self._place.failed(job, error, lines))
             return
-        if pictures := pictures_of(job.settings):
+        if pictures := pictures_of(job.settings, of_set=bool(solved.view.members)):
             self._renderer.submit(solved.view, pictures, partial(self._store, job, pictures, solved.failure))
         else:
             self._ended(job, solved.failure)

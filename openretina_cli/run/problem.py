@@ -17,6 +17,7 @@ from openretina_cli.config.target import Option, build
 from openretina_cli.constraint.base import Constraint
 from openretina_cli.errors import SettingError
 from openretina_cli.gradient.base import GradientStep
+from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.loop.run import Problem, apply_constraints
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.probe import Probe, probe
@@ -129,11 +130,34 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     probed.check(session, neurons)
     window = objective.window(probed.response_frames)
     constrain = partial(apply_constraints, constraints=constraints)
-    start = parameters.initial(constrain).to(device)
-    problem = Problem(start, objective, optimizer, stopper, constraints, penalties, settings.keep, gradient, parameters)
-    starts = further_starts(settings, offered, problem, constrain)
-    warnings = _range_warnings([*rules, *prices])
-    return Plan(settings, retina, session, problem, window, neurons, warnings, starts)
+    first = parameters.candidates(constrain).to(device)
+    keep = settings.keep
+    problem = Problem(first[0], objective, optimizer, stopper, constraints, penalties, keep, gradient, parameters)
+    plan = Plan(settings, retina, session, problem, window, neurons, _range_warnings([*rules, *prices]))
+    further = further_starts(settings, offered, problem, constrain)
+    if len(first) == 1 and not further:
+        return plan
+    start, *others = (_best(plan, candidates) for candidates in (first, *further))
+    return replace(plan, problem=replace(problem, stimulus=start), starts=tuple(others))
+
+
+CANDIDATES = 16
+"""Candidate starts that are scored together."""
+
+
+def _best(plan: Plan, candidates: Tensor) -> Tensor:
+    """The candidate start with the largest objective less penalty; of a set, with the largest activation."""
+    if len(candidates) == 1:
+        return candidates[0]
+    problem = accelerate([plan])[0].problem
+    if problem.objective.set_size > 1:
+        with torch.no_grad():
+            scores = [member["activation"] for member in problem.objective.report_set(candidates)[1]]
+    else:
+        looks = [replace(problem, stimulus=start, stopper=OptimizationStopper(0)) for start in candidates]
+        parts = (looks[place : place + CANDIDATES] for place in range(0, len(looks), CANDIDATES))
+        scores = [found.history[0].total for part in parts for found in optimize_stack(part)]
+    return candidates[max(range(len(scores)), key=scores.__getitem__)].clone()
 
 
 class WindowedModel:
@@ -208,19 +232,23 @@ def accelerate(plans: Sequence[Plan]) -> list[Plan]:
 
 @torch.no_grad()
 def full_responses(plans: Sequence[Plan], stimuli: Sequence[Tensor]) -> list[Tensor]:
-    """What the model answers to the stimulus of each run, in all frames.
+    """What is drawn of the answer of the model to the stimulus of each run, in all frames.
 
     Args:
         plans: the runs.
         stimuli: a stimulus `(channel, time, height, width)` per run.
 
     Returns:
-        A response `(time, neuron)` per run, of the neurons that count in it, in its order.
+        A response `(time, trace)` per run, of the neurons that count in it, in its order; or of an inner unit, see
+        `AbstractObjective.own_trace`.
     """
     groups: dict[tuple[int, str, tuple[int, ...], int], list[int]] = defaultdict(list)
-    for index, (plan, stimulus) in enumerate(zip(plans, stimuli, strict=True)):
-        groups[id(plan.retina), plan.session, _together(plan), stimulus.shape[1]].append(index)
     found: dict[int, Tensor] = {}
+    for index, (plan, stimulus) in enumerate(zip(plans, stimuli, strict=True)):
+        if plan.problem.objective.own_trace:
+            found[index] = plan.problem.objective.respond(stimulus[None])[0]
+            continue
+        groups[id(plan.retina), plan.session, _together(plan), stimulus.shape[1]].append(index)
     for (_, session, _, frames), indices in groups.items():
         stack = torch.stack([stimuli[index] for index in indices])
         retina = plans[indices[0]].retina

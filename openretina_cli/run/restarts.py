@@ -43,8 +43,8 @@ def starts_of(settings: Settings) -> int:
 
 def further_starts(
     settings: Settings, offered: Mapping[str, Any], problem: Problem, constrain: Constrain
-) -> tuple[Tensor, ...]:
-    """The starts `(channel, time, height, width)` of a run beside that of its problem: of restarts, or of a set.
+) -> list[Tensor]:
+    """Candidates `(candidate, channel, time, height, width)` for each further start of a run: of restarts, or of a set.
 
     Args:
         settings: of the run.
@@ -59,15 +59,15 @@ def further_starts(
     if members > 1:
         _check_set(settings, problem)
     count = members if members > 1 else settings.restarts
-    starts = tuple(
-        build(settings.stimulus, Parameters, {**offered, "seed": seed}).initial(constrain).to(first.device)
+    starts = [
+        build(settings.stimulus, Parameters, {**offered, "seed": seed}).candidates(constrain).to(first.device)
         for seed in start_seeds(settings.seed, count)[1:]
-    )
-    if starts and torch.equal(starts[0], first):
+    ]
+    if starts and all(bool((candidates == first).all()) for candidates in starts):
         setting = f"objective.count={count}" if members > 1 else f"restarts={count}"
         raise SettingError(
             f"{setting} would start from the same stimulus each time",
-            expected="a random start, with stimulus.std above 0 and without stimulus.file",
+            expected="a random start: stimulus.std above 0 without stimulus.file, or a movie longer than the stimulus",
         )
     return starts
 
@@ -118,6 +118,11 @@ class BestOutcome(Outcome):
     """
 
     starts: tuple[Start, ...] = ()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `result.json` says of the starts."""
+        return {**super().record, "restarts": [dict(vars(start)) for start in self.starts]}
 
 
 def problems_of(plans: Sequence[Plan]) -> list[Problem]:
@@ -185,8 +190,3 @@ def optimize_best(plans: Sequence[Plan], on_step: Callable[[int, Step], None]) -
             on_step(firsts[index], step)
 
     return best_of(plans, optimize_stack(problems_of(plans), tell))
-
-
-def recorded_starts(outcome: Outcome) -> list[dict[str, Any]] | None:
-    """What `result.json` says of the starts of a run; None where there was one."""
-    return [dict(vars(start)) for start in outcome.starts] if isinstance(outcome, BestOutcome) else None

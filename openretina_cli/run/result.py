@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from openretina_cli.analysis.description import describe_stimulus
-from openretina_cli.output.chosen import chosen_outputs
+from openretina_cli.output.base import Numbers
+from openretina_cli.output.chosen import chosen_outputs, files_of, pictures_of
 from openretina_cli.run.problem import Plan
-from openretina_cli.run.restarts import recorded_starts
 from openretina_cli.run.solver import Solved
-from openretina_cli.run.stimulus_set import MEMBERS, recorded_set
 from openretina_cli.store.identity import SCHEMA
+from openretina_cli.store.names import MEMBERS
 
 
 @cache
@@ -67,10 +67,10 @@ def result_of(solved: Solved) -> dict[str, Any]:
         },
         "session": plan.session,
         "neurons": list(plan.neurons),
+        "traces": list(solved.view.trace_names),
         "cell_types": _cell_types(plan),
         "seed": plan.settings.seed,
-        "restarts": recorded_starts(outcome),
-        "set": recorded_set(outcome),
+        **outcome.record,
         "iterations": outcome.history[-1].iteration,
         "kept": {"rule": plan.settings.keep, "iteration": outcome.kept},
         "stop_reason": outcome.stop_reason,
@@ -98,8 +98,9 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "runs_in_batch": solved.batch,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "files": [
-            *(file for output in chosen_outputs(plan.settings) for file in output.names),
-            *([] if recorded_set(outcome) is None else [MEMBERS]),
+            *files_of(chosen_outputs(plan.settings), Numbers),
+            *pictures_of(plan.settings, of_set=bool(solved.view.members)),
+            *([MEMBERS] if solved.view.members else []),
         ],
         "settings": plan.settings.values,
         "identity": solved.identity.recorded(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from openretina_cli.run.problem import Plan, accelerate, full_responses
 from openretina_cli.run.restarts import optimize_best
 from openretina_cli.stopper import Step
 from openretina_cli.store.identity import Identity
+from openretina_cli.store.starts import labels_of, remark_of
 
 log = logging.getLogger(__name__)
 
@@ -85,20 +87,33 @@ def title_of(plan: Plan) -> str:
     return f"{plan.retina.facts.name}, session {plan.session}: {plan.problem.objective!r}"
 
 
-def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
-    facts = plan.retina.facts
+def _held(response: Tensor, frames: int, facts: ModelFacts) -> Tensor:
+    """A row per stimulus frame from the first response on; where a layer answers in other frames, its last is last."""
+    rows = frames - facts.lag
+    if len(response) == facts.response_frames(frames):
+        return response.repeat_interleave(facts.response_stride, dim=0)[:rows]
+    missing = response.new_full((max(rows - len(response), 0), response.shape[1]), math.nan)
+    return torch.cat([missing, response])[-rows:]
+
+
+def _view(plan: Plan, outcome: Outcome, response: Tensor) -> RunView:
+    stimulus = outcome.stimulus
+    facts, own = plan.retina.facts, plan.problem.objective.own_trace
+    held = _held(response, stimulus.shape[1], facts)
     stride = facts.response_stride
-    held = response.repeat_interleave(stride, dim=0)[: stimulus.shape[1] - facts.lag]  # a row per stimulus frame
     return RunView(
         stimulus=stimulus.float().cpu().numpy().astype(np.float32),
         channels=facts.channels,
         response=held.float().cpu().numpy(),
-        trace_names=tuple(f"neuron {neuron}" for neuron in plan.neurons),
+        trace_names=(own,) if own else tuple(f"neuron {neuron}" for neuron in plan.neurons),
         lag=facts.lag,
         window=None if plan.window is None else (plan.window[0] * stride, min(plan.window[1] * stride, len(held))),
         frame_rate=facts.frame_rate,
         pixel_size=facts.pixel_size,
         title=title_of(plan),
+        remark=remark_of(outcome.record),
+        members=tuple(member.float().cpu().numpy() for member in outcome.members),
+        labels=labels_of(outcome.record),
     )
 
 
@@ -197,7 +212,7 @@ class Solver:
         responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
         seconds = time.perf_counter() - started
         for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
-            view = _view(plan, outcome.stimulus, response)
+            view = _view(plan, outcome, response)
             identity = self.currency.identity(plan.settings, plan.retina.facts.sha256)
             yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans))
 

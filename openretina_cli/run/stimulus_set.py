@@ -13,9 +13,7 @@ from torch import Tensor
 
 from openretina_cli.loop.loop import Outcome
 from openretina_cli.objective.base import AbstractObjective
-
-MEMBERS = "members.pt"
-"""The stack of all members in the folder of a run."""
+from openretina_cli.store.names import MEMBERS
 
 
 @dataclass(frozen=True)
@@ -24,11 +22,21 @@ class SetOutcome(Outcome):
 
     Attributes:
         stimuli: `(member, channel, time, height, width)`.
-        record: the block `set` of `result.json`.
+        report: the block `set` of `result.json`.
     """
 
     stimuli: Tensor | None = None
-    record: dict[str, Any] | None = None
+    report: dict[str, Any] | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `result.json` says of the set."""
+        return {**super().record, "set": self.report}
+
+    @property
+    def members(self) -> tuple[Tensor, ...]:
+        """All members."""
+        return () if self.stimuli is None else tuple(self.stimuli)
 
 
 @torch.no_grad()
@@ -54,17 +62,12 @@ def set_outcome(objective: AbstractObjective, outcomes: Sequence[Outcome], seeds
         warning = f"{short} of {len(members)} members are below the threshold of the set; {more}"
         said["warnings"] = (*kept.warnings, warning)
     listed = [{**end, **member} for end, member in zip(ends, members, strict=True)]
-    return SetOutcome(**said, stimuli=stimuli, record={**report, "members": listed})
-
-
-def recorded_set(outcome: Outcome) -> dict[str, Any] | None:
-    """What `result.json` says of the set of a run; None where there is none."""
-    return outcome.record if isinstance(outcome, SetOutcome) else None
+    return SetOutcome(**said, stimuli=stimuli, report={**report, "members": listed})
 
 
 def write_members(outcome: Outcome, folder: Path) -> None:
     """Write the members of a set as one tensor `(member, channel, time, height, width)`, where there is a set."""
-    if isinstance(outcome, SetOutcome) and outcome.stimuli is not None:
+    if outcome.members:
         content = io.BytesIO()  # written by Python, which says when a disk is full; torch does not
-        torch.save(outcome.stimuli.float().cpu().clone(), content)
+        torch.save(torch.stack(outcome.members).float().cpu(), content)
         (folder / MEMBERS).write_bytes(content.getvalue())

@@ -36,6 +36,13 @@ class Parameters:
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method initial(constrain)")
 
+    def candidates(self, constrain: Constrain) -> Tensor:
+        """Starts `(candidate, channel, time, height, width)`, of which a run takes the one with the largest score.
+
+        The base has one, `initial`.
+        """
+        return self.initial(constrain)[None]
+
     def decode(self, parameters: Tensor) -> Tensor:
         """Stimuli `(batch, channel, time, height, width)` made of parameters `(batch, ...)`."""
         return parameters

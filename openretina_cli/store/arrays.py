@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openretina_cli.store.files import RefusedError, read_text, refusing
-from openretina_cli.store.names import RESPONSE, STIMULUS
-from openretina_cli.store.stimulus_file import read_stimulus_file
+from openretina_cli.store.names import MEMBERS, RESPONSE, STIMULUS
+from openretina_cli.store.stimulus_file import read_members_file, read_stimulus_file
 
 MAX_TABLE_BYTES = 2**24
 MAX_ROWS = 10_000
@@ -26,6 +26,16 @@ def read_stimulus(folder: Path) -> NDArray[np.float32]:
         ArtifactError: the file cannot be read, or holds no stimulus.
     """
     return read_stimulus_file(folder / STIMULUS)
+
+
+def read_members(folder: Path) -> NDArray[np.float32] | None:
+    """The stimuli `(member, channel, time, height, width)` of the set that a run left; None where the file is gone.
+
+    Raises:
+        ArtifactError: the file cannot be read, or holds no such stack.
+    """
+    path = folder / MEMBERS
+    return read_members_file(path) if path.exists() else None
 
 
 def read_response(folder: Path) -> tuple[list[str], NDArray[np.float64]]:

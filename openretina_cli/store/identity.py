@@ -170,7 +170,7 @@ def _file_settings(node: object, keys: Keys, *, inside: bool) -> Iterator[tuple[
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
             yield from _file_settings(value, (*keys, str(index)), inside=inside)
-    elif isinstance(node, str) and keys != WEIGHTS and (inside or keys == START):
+    elif isinstance(node, str) and keys[:2] != WEIGHTS and (inside or keys == START):
         yield keys, node
 
 

@@ -10,7 +10,9 @@ RESPONSE = "response.csv"
 VIDEO = "stimulus.mp4"
 FIGURE = "composition"
 FORMATS = ("png", "pdf", "svg")
-"""Endings of the figure."""
+"""Endings of the figures."""
+MEMBERS, SHEET = "members.pt", "members"
+"""The stack of all members of a set, and the figure of them."""
 OUTPUTS = (STIMULUS, HISTORY, RESPONSE, VIDEO, *(f"{FIGURE}.{ending}" for ending in FORMATS))
 """What a run wrote whose result has no list of files."""
 RESULT = "result.json"

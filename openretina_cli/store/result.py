@@ -87,6 +87,7 @@ class Result:
     best: float = _number("objective.best")
     session: str = _text("session")
     neurons: tuple[int, ...] = _stated("neurons", values.counts, "a list of whole numbers from 0", ())
+    traces: tuple[str, ...] = _texts("traces")
     cell_types: tuple[str, ...] = _texts("cell_types")
     iterations: int | None = _stated("iterations", values.count, "a whole number from 0", None)
     stop_reason: str = _text("stop_reason")

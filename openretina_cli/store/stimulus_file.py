@@ -39,7 +39,9 @@ MAX_EDGE = 1_024
 MAX_RANK = 2_048
 """Frames or pixels, whichever are fewer. Taking a channel apart needs the cube of their number in operations."""
 
-MAX_FILE_BYTES = 4 * MAX_VALUES + 2**20
+MAX_MEMBERS_OF_A_SET = 100
+MAX_STACK_VALUES = 2**25
+"""Values of a stack of stimuli; a hundred of the published ones have 2.9 million. 2**25 take 128 MB."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,23 @@ REBUILD = _Name("torch._utils _rebuild_tensor_v2")
 EMPTY_MAPPING = _Name("collections OrderedDict")
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """How many stimuli are read, and how many values."""
+
+    stimuli: int = 1
+    values: int = MAX_VALUES
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is a count within the limit."""
+        return type(value) is int and 0 <= value <= self.values
+
+    @property
+    def file_bytes(self) -> int:
+        """Largest size of a file."""
+        return 4 * self.values + 2**20
+
+
 def read_stimulus_file(path: Path) -> NDArray[np.float32]:
     """The stimulus `(channel, time, height, width)` in a file of `torch.save`.
 
@@ -83,19 +102,37 @@ def read_stimulus_file(path: Path) -> NDArray[np.float32]:
         ArtifactError: it cannot be read, is broken, is larger than `_check_size` takes, or holds anything else.
     """
     expected = "one contiguous float32 tensor (1, channel, time, height, width), as torch.save writes it"
-    with refusing(path, expected, "is not a readable stimulus"), _opened(path) as archive:
-        tensor, folder = _tensor_of(archive)
+    with refusing(path, expected, "is not a readable stimulus"):
+        found = _read(path, _Limits())
+        return found.reshape(found.shape[-4:])
+
+
+def read_members_file(path: Path) -> NDArray[np.float32]:
+    """The stimuli `(member, channel, time, height, width)` of a set, in a file of `torch.save`.
+
+    Raises:
+        ArtifactError: it cannot be read, is broken, is larger than `_Limits` say, or holds anything else.
+    """
+    expected = "one contiguous float32 tensor (member, channel, time, height, width), as torch.save writes it"
+    with refusing(path, expected, "is not a readable stack of stimuli"):
+        found = _read(path, _Limits(MAX_MEMBERS_OF_A_SET, MAX_STACK_VALUES))
+        return found.reshape(-1, *found.shape[-4:])
+
+
+def _read(path: Path, limits: _Limits) -> NDArray[np.float32]:
+    with _opened(path, limits) as archive:
+        tensor, folder = _tensor_of(archive, limits)
         name = f"{folder}data/{tensor.storage.key}"
-        content = _member(archive, name, MAX_FILE_BYTES)
+        content = _member(archive, name, limits.file_bytes)
         if len(content) != 4 * tensor.storage.count:
             raise RefusedError(f"{name} has {len(content)} bytes")
         order = ">f4" if _byte_order(archive, folder) == b"big" else "<f4"
         values = np.frombuffer(content, order, math.prod(tensor.shape), 4 * tensor.offset)
-        return values.astype(np.float32).reshape(tensor.shape[-4:])
+        return values.astype(np.float32).reshape(tensor.shape)
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
-    content = read_bytes(path, MAX_FILE_BYTES)
+def _opened(path: Path, limits: _Limits) -> zipfile.ZipFile:
+    content = read_bytes(path, limits.file_bytes)
     if content.count(b"PK\x01\x02") > MAX_MEMBERS:  # each would become an object of 500 bytes
         raise RefusedError(f"it has more than {MAX_MEMBERS} members")
     return zipfile.ZipFile(io.BytesIO(content))
@@ -116,38 +153,34 @@ def _byte_order(archive: zipfile.ZipFile, folder: str) -> bytes:
     return _member(archive, name, 16) if name in archive.namelist() else b"little"
 
 
-def _tensor_of(archive: zipfile.ZipFile) -> tuple[_Tensor, str]:
+def _tensor_of(archive: zipfile.ZipFile, limits: _Limits) -> tuple[_Tensor, str]:
     """The tensor's description, and the folder in the archive that holds its members."""
     names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(names) != 1:
         raise RefusedError(f"{len(names)} members are named data.pkl")
-    found = _Machine(_member(archive, names[0], MAX_PICKLE_BYTES)).run()
+    found = _Machine(_member(archive, names[0], MAX_PICKLE_BYTES), limits).run()
     if not isinstance(found, _Tensor):
         raise RefusedError("it holds no tensor")
     return found, names[0].removesuffix("data.pkl")
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_VALUES
-
-
-def _storage(pid: Any) -> _Storage:
+def _storage(pid: Any, limits: _Limits) -> _Storage:
     if not (isinstance(pid, tuple) and len(pid) == 5 and pid[:2] == ("storage", FLOATS)):
         raise RefusedError("its numbers are not float32")
     key, count = pid[2], pid[4]
-    if not (isinstance(key, str) and key.isdecimal() and _is_count(count)):
+    if not (isinstance(key, str) and key.isdecimal() and limits.holds(count)):
         raise RefusedError("its memory is not described")
     return _Storage(key, count)
 
 
-def _rebuild(arguments: Any) -> _Tensor:
+def _rebuild(arguments: Any, limits: _Limits) -> _Tensor:
     """What `_rebuild_tensor_v2(storage, offset, shape, stride, ...)` would make, once it is known to fit its memory."""
     storage, offset, shape, stride = arguments[:4]
     if not (isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(stride, tuple)):
         raise RefusedError("it holds no tensor")
-    if not (_is_count(offset) and all(map(_is_count, shape)) and all(shape)):
+    if not (limits.holds(offset) and all(map(limits.holds, shape)) and all(shape)):
         raise RefusedError("its shape is not made of positive integers")
-    if len(shape) not in (4, 5) or (len(shape) == 5 and shape[0] != 1):
+    if len(shape) not in (4, 5) or (len(shape) == 5 and shape[0] > limits.stimuli):
         raise RefusedError(f"its shape is {shape}")
     _check_size(*shape[-4:])
     if offset + math.prod(shape) > storage.count:
@@ -170,8 +203,8 @@ def _check_size(channels: int, frames: int, height: int, width: int) -> None:
 class _Machine:
     """Follows the instructions of a pickle that describes one tensor; any other instruction is refused."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
+    def __init__(self, content: bytes, limits: _Limits) -> None:
+        self._content, self._limits = content, limits
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
@@ -197,7 +230,7 @@ class _Machine:
         elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
             self._stack.append(self._tuple(name))
         elif name == "BINPERSID":
-            self._stack.append(_storage(self._stack.pop()))
+            self._stack.append(_storage(self._stack.pop(), self._limits))
         elif name == "REDUCE":
             self._stack.append(self._reduce())
         elif name != "PROTO":
@@ -214,7 +247,7 @@ class _Machine:
     def _reduce(self) -> Any:
         arguments, function = self._stack.pop(), self._stack.pop()
         if function == REBUILD and isinstance(arguments, tuple):
-            return _rebuild(arguments)
+            return _rebuild(arguments, self._limits)
         if function == EMPTY_MAPPING and arguments == ():
             return None  # a tensor's hooks, of which there are none
         raise RefusedError(f"it asks for {function.name if isinstance(function, _Name) else 'something else'}")

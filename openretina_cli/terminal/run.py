@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from openretina_cli.store.starts import remark_of
 from openretina_cli.terminal.console import SafeConsole
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.terminal.tables import facts_table
@@ -106,9 +107,11 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The lines of a run's closing table."""
     objective, stimulus = result["objective"], result["stimulus"]
     ranges = ", ".join(f"{channel} {low:.3g} to {high:.3g}" for channel, (low, high) in stimulus["range"].items())
+    remark = remark_of(result)
     return [
         ("objective", f"{objective['initial']:.4g} before, {objective['final']:.4g} after"),
         ("stopped by", f"{result['stop_reason']}, after {result['iterations']} iterations"),
+        *([("starts", remark)] if remark else []),
         ("norm", f"{stimulus['norm']:.4g}"),
         ("range", ranges),
         ("time", f"{result['wall_time_s']:.2f} s on {result['device']}"),

@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from openretina_cli.errors import SettingError
+from openretina_cli.filters import SPACE, share_above
 from openretina_cli.models.retina import Ensemble, Retina
 from openretina_cli.run.problem import Plan
 from openretina_cli.validation.cells import optimize_cells
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent
+
+FINE = 0.25
+"""Cycles per pixel, half of what pixels can show; above lies the chequerboard that one network likes and no cell."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Rescored:
         neuron: the neuron.
         own: per held-out member, the objective on the members that the stimulus was optimised on.
         held_out: the same stimuli's objective on the member held out.
+        fine: the share of their power above `FINE`.
     """
 
     session: str
     neuron: int
     own: tuple[float, ...]
     held_out: tuple[float, ...]
+    fine: tuple[float, ...]
 
     @property
     def ratio(self) -> float:
@@ -39,20 +45,24 @@ def _ensemble(retina: Retina) -> Ensemble:
     """The model, if members of it can be held out.
 
     Raises:
-        SettingError: the model is no ensemble, or has one member only.
+        SettingError: no members of the model are known, or one only.
     """
-    if not isinstance(retina, Ensemble) or len(retina.members) < 2:
+    ensemble = retina.apart()
+    if ensemble is None or len(ensemble.members) < 2:
         raise SettingError(
-            f"{retina.facts.name} has no member to hold out", expected="an ensemble of two or more members"
+            f"{retina.facts.name} has no member to hold out",
+            expected="an ensemble of two or more members, model.weights=[FILE,FILE], or a module with members",
         )
-    return retina
+    return ensemble
 
 
-def _rescore(plans: Sequence[Plan], alone: Retina, report: Report, stage: str) -> list[tuple[float, float]]:
-    """Each plan's objective on its own model and on another, for the stimulus that it finds."""
+def _rescore(plans: Sequence[Plan], alone: Retina, report: Report, stage: str) -> list[tuple[float, float, float]]:
+    """Each plan's objective on its own model and on another, and `Rescored.fine`, for the stimulus that it finds."""
     found = optimize_cells(plans, report, stage)
-    scores = measure(moved_onto(plans, alone), [candidate.stimulus for candidate in found])
-    return [(candidate.predicted, score) for candidate, score in zip(found, scores, strict=True)]
+    stimuli = [candidate.stimulus for candidate in found]
+    scores = measure(moved_onto(plans, alone), stimuli)
+    fine = [share_above(stimulus[None].cpu(), FINE, SPACE) for stimulus in stimuli]
+    return list(zip([candidate.predicted for candidate in found], scores, fine, strict=True))
 
 
 def rescore_held_out(
@@ -61,7 +71,7 @@ def rescore_held_out(
     """Optimise on all members but one, score on that one, for each member in turn.
 
     Args:
-        retina: the ensemble.
+        retina: the ensemble, or a module whose members are known.
         plan: makes the plans, one neuron each, on a part of the ensemble.
         report: called with the progress.
 

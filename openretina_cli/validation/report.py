@@ -32,10 +32,10 @@ def validation_csv(rows: Sequence[Validation]) -> str:
 
 
 def held_out_csv(rows: Sequence[Rescored]) -> str:
-    """A line per neuron: its objectives on the members used, and on the one held out, for each member in turn."""
-    members = range(len(rows[0].own))
-    header = ["session", "neuron", "ratio", *(f"{side}_{m}" for side in ("own", "held_out") for m in members)]
-    lines = [[row.session, row.neuron, row.ratio, *row.own, *row.held_out] for row in rows]
+    """A line per neuron; for each member in turn the objectives on the others and on it, and `Rescored.fine`."""
+    members, sides = range(len(rows[0].own)), ("own", "held_out", "fine")
+    header = ["session", "neuron", "ratio", *(f"{side}_{m}" for side in sides for m in members)]
+    lines = [[row.session, row.neuron, row.ratio, *row.own, *row.held_out, *row.fine] for row in rows]
     return csv_text([header, *([_cell(value) for value in line] for line in lines)])
 
 

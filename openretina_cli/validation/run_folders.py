@@ -6,13 +6,15 @@ nothing is left to resolve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from openretina_cli.config.paths import PATHS
 from openretina_cli.config.settings import Settings, settings_of_values
 from openretina_cli.config.stated import check_stated
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
@@ -25,13 +27,18 @@ from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
+from openretina_cli.store.identity import Files
 from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.result import Result
 from openretina_cli.store.stimulus_file import read_stimulus_file
+from openretina_cli.store.values import below, mapping, number
 from openretina_cli.validation.bench import Candidate
 
 LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
 """Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
+
+MOST_FILES = 20
+"""Files that the settings of a run may name, each of which is read whole."""
 
 
 def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetinaError]]:
@@ -102,13 +109,29 @@ def read_settings_of(result: Result) -> Settings:
                 raise SettingError(
                     f"{folder} was made with {name}={option.arguments[name]}", expected=f"at most {limit}"
                 )
-    for option, name in ((settings.stimulus, "movie"), *((rule, "file") for rule in rules)):
-        if option.arguments.get(name) is not None:
-            raise SettingError(
-                f"{folder} was made with {option.prefix}{name}, and validate reads no such file that a folder names",
-                expected="runs without",
-            )
+    _check_files(result)
     return settings
+
+
+def _check_files(result: Result) -> None:
+    """Refuse a run whose files are not what they were, as it would be planned with something else.
+
+    Raises:
+        SettingError: a file is gone or has changed, or the run states no digest of it.
+    """
+    folder, stated = result.path.parent, {name: below(result.settings, name) for name in PATHS}
+    recorded = mapping(below(result.tree, "identity.files")) or {}
+    named = {name for name, value in stated.items() if value is not None and not name.startswith(("out", "model."))}
+    if len(recorded) > MOST_FILES:
+        raise SettingError(f"{folder} names {len(recorded)} files", expected=f"at most {MOST_FILES}")
+    now = Files().identity(result.settings).files
+    for name in sorted(named.union(recorded)):
+        if name not in recorded or recorded[name] != now.get(name):
+            problem = "is not there" if name not in now else "has changed since" if name in recorded else "was not read"
+            raise SettingError(
+                f"{folder} was made with {name}={below(result.settings, name)!s:.200}, which {problem}",
+                expected="the file with which the run was made",
+            )
 
 
 def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, folder: Path) -> Plan:
@@ -152,7 +175,21 @@ def read_candidate(result: Result, truth: Callable[[], SimulatedRetina], device:
     stimulus = torch.from_numpy(finite(folder, read_stimulus(folder))).to(device)
     plan = _planned(settings, truth(), device, folder)
     _check_shape(stimulus, plan, folder / STIMULUS)
-    return Candidate(plan, stimulus, result.final, str(folder))
+    objective = plan.problem.objective
+    predicted = result.final if objective.of_one is objective else _most_active(result)
+    return Candidate(_of_one(plan), stimulus, predicted, str(folder))
+
+
+def _of_one(plan: Plan) -> Plan:
+    """The plan of a run whose stimulus is judged alone; that of a set is its most active member."""
+    return replace(plan, problem=replace(plan.problem, objective=plan.problem.objective.of_one), starts=())
+
+
+def _most_active(result: Result) -> float:
+    """The inner objective of the member of a set that is the run's stimulus; NaN where the result does not state it."""
+    members = below(result.tree, "set.members")
+    rows = [row for row in members if isinstance(row, Mapping)] if isinstance(members, list) else []
+    return max((found for row in rows if (found := number(row.get("activation"))) is not None), default=math.nan)
 
 
 def check_places(settings: Settings, what: str = "the twin") -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from openretina_cli import completion
@@ -58,8 +59,10 @@ stimulus, and validation.png; from folders, only where out= says so.
   pct       percentile among these clips: percent of them that the stimulus beats
   cosine    with the stimulus that the truth itself leads to
 
---held-out works for every ensemble: it optimises on all members but one and
-scores on that one, for each in turn, and writes held_out.csv.
+--held-out works for every ensemble, model=torch_module with several files of
+model.weights or a ModuleList called members among them: it optimises on all
+members but one and scores on that one, for each in turn, and writes
+held_out.csv.
 """
 
 
@@ -113,14 +116,17 @@ def _print_validation(rows: Sequence[Validation], console: SafeConsole) -> None:
 
 
 def _print_held_out(rows: Sequence[Rescored], console: SafeConsole) -> None:
-    numbers = ("neuron", "own members", "held out", "ratio")
+    numbers = ("neuron", "own members", "held out", "ratio", "fine")
     table = columns_table(("session", *numbers), numbers)
     for row in rows:
-        own, held = (sum(side) / len(side) for side in (row.own, row.held_out))
-        table.add_row(one_line(row.session, 200), str(row.neuron), f"{own:.4g}", f"{held:.4g}", _number(row.ratio))
+        own, held, fine = (fmean(side) for side in (row.own, row.held_out, row.fine))
+        cells = (f"{own:.4g}", f"{held:.4g}", _number(row.ratio), f"{fine:.1%}")
+        table.add_row(one_line(row.session, 200), str(row.neuron), *cells)
     console.print(table)
-    ratios = [row.ratio for row in rows]
-    console.print(f"mean ratio of held out to own: {sum(ratios) / len(ratios):.3f}", style="bold")
+    console.print("fine: share of the stimulus' power above 0.25 cycles per pixel", style="dim")
+    held, fine = (fmean(value for row in rows for value in getattr(row, side)) for side in ("held_out", "fine"))
+    console.print(f"mean ratio of held out to own: {fmean(row.ratio for row in rows):.3f}", style="bold")
+    console.print(f"mean objective of held-out members: {held:.4g}; fine: {fine:.1%}", style="bold")
 
 
 def _print_paths(paths: Sequence[Path], console: SafeConsole) -> None:

@@ -117,7 +117,7 @@ class Composer:
                 page = self._page(Layout(view, dpi))
                 page.show(view)
                 return encode_png(page.pixels(), dpi)
-            return _vector(draw_composition(view, dpi), ending)
+            return encode_figure(draw_composition(view, dpi), ending, dpi)
 
     def _page(self, layout: Layout) -> Page:
         page = self._pages.pop(layout.key, None) or Page(layout)
@@ -127,11 +127,11 @@ class Composer:
         return page
 
 
-def _vector(figure: Figure, ending: str) -> bytes:
-    """A figure in a format without pixels, and without the date."""
+def encode_figure(figure: Figure, ending: str, dpi: int) -> bytes:
+    """A figure as the bytes of a file without the date, and without the version of what wrote it."""
     content = io.BytesIO()
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}[ending]
-    figure.savefig(content, format=ending, metadata=undated)
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}[ending]
+    figure.savefig(content, format=ending, metadata=undated, dpi=dpi)
     return content.getvalue()
 
 

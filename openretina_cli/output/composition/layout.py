@@ -17,6 +17,8 @@ TITLE_WIDTH = 110  # characters
 MOST_TITLE_LINES = 6
 """Lines of a title; more would leave no room for the panels."""
 
+MOST_REMARK_LINES = 2
+
 SHORTEST_NAME = 12
 """Characters that a trace's name has room for at least: neurons 3 and 1042 are drawn on the same page."""
 
@@ -52,6 +54,9 @@ class Layout:
             response=response,
             trace_names=tuple("0" * max(len(shorten(name)), SHORTEST_NAME) for name in names),
             title=" ".join(["0" * TITLE_WIDTH] * len(title_lines(view))),
+            remark="",
+            members=(),
+            labels=(),
         )
         facts = {name: value for name, value in vars(self.widest).items() if name not in ("stimulus", "response")}
         self.key = (dpi, self.shape, self.responses, self.traces, *facts.values())
@@ -94,6 +99,10 @@ class Layout:
 
 
 def title_lines(view: RunView) -> list[str]:
-    """The title of a run, in lines that fit the page."""
-    title = view.title[: TITLE_WIDTH * (MOST_TITLE_LINES + 1)]  # wrapping takes the square of the length of a word
-    return textwrap.wrap(title, TITLE_WIDTH, max_lines=MOST_TITLE_LINES, placeholder=" ...") or [" "]
+    """The title of a run and the remark about it, in lines that fit the page."""
+    return [*_wrapped(view.title, MOST_TITLE_LINES), *(_wrapped(view.remark, MOST_REMARK_LINES) if view.remark else ())]
+
+
+def _wrapped(text: str, most: int) -> list[str]:
+    text = text[: TITLE_WIDTH * (most + 1)]  # wrapping takes the square of the length of a word
+    return textwrap.wrap(text, TITLE_WIDTH, max_lines=most, placeholder=" ...") or [" "]

@@ -13,8 +13,8 @@ from openretina_cli.output.base import Picture, Wanted
 from openretina_cli.output.chosen import (
     build_outputs,
     drawn_like,
-    files_of,
     looks_alike,
+    pictures,
     pictures_of,
     stated_outputs,
 )
@@ -24,6 +24,7 @@ from openretina_cli.output.drawing.renderer import Renderer
 from openretina_cli.output.view import read_view
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.result import read_result
+from openretina_cli.store.starts import labels_of
 
 
 @dataclass
@@ -94,17 +95,19 @@ def own_pictures(settings: Settings, given: Sequence[str]) -> Callable[[Path], W
         SettingError: a setting is wrong, or an output is no picture.
         RunError: a class could not be imported, or raised.
     """
-    pictures = [output for output in build_outputs(settings) if isinstance(output, Picture)]
-    if numbers := settings.output.keys() - {picture.chosen for picture in pictures}:
+    chosen = [output for output in build_outputs(settings) if isinstance(output, Picture)]
+    if numbers := settings.output.keys() - {picture.chosen for picture in chosen}:
         raise SettingError(f"output={min(numbers)} is made of numbers, which only a run writes", expected="a picture")
     fixed = {current(word).partition("=")[0].lstrip("+") for word in given}
 
     def own(folder: Path) -> Wanted:
         try:
-            stated = stated_outputs(read_result(folder).settings)
+            tree = read_result(folder).tree
         except ArtifactError:  # told when the pictures are drawn
-            stated = {}
-        return files_of([drawn_like(item, settings.output[item.chosen], stated, fixed) for item in pictures], Picture)
+            tree = {}
+        stated = stated_outputs(tree.get("settings"))
+        own_looks = [drawn_like(item, settings.output[item.chosen], stated, fixed) for item in chosen]
+        return pictures(own_looks, of_set=bool(labels_of(tree)))
 
     return own
 
@@ -119,13 +122,13 @@ def draw_missing(settings: Settings, folders: Sequence[Path], workers: int | Non
         folders: of finished runs.
         workers: processes that draw, see `Renderer`.
     """
-    wanted = pictures_of(settings)
-    lacking = [(folder, missing) for folder in folders if (missing := _lacking(wanted, folder))]
+    lacking = [(folder, missing) for folder in folders if (missing := _lacking(settings, folder))]
     with Renderer(workers if lacking else 0) as renderer:
         return draw_folders(lacking, renderer)
 
 
-def _lacking(wanted: Wanted, folder: Path) -> Wanted:
-    stated = stated_outputs((RunFolder(folder).result or {}).get("settings"))
+def _lacking(settings: Settings, folder: Path) -> Wanted:
+    result = RunFolder(folder).result or {}
+    wanted, stated = pictures_of(settings, bool(labels_of(result))), stated_outputs(result.get("settings"))
     alike = {name: item for name, item in wanted.items() if looks_alike(item, stated.get(item.chosen, {}))}
     return {**{name: item for name, item in wanted.items() if name not in alike}, **absent(alike, folder)}

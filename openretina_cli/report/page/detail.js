@@ -5,7 +5,9 @@ function showDetail(run) {
     pictures = picturesOf(run);
   const bar = make("header", {}, detailHeading(run), detailButtons(run));
   const drawings = make("div", { className: "drawings" });
-  const main = make("div", { className: "pictures" }, figureOf(run, drawings), drawings, ...detailTables(run));
+  const sheet = hasFile(run, "members.png") ? [pictureLink(run, "members.png", "All stimuli of the set")] : [];
+  const tables = detailTables(run);
+  const main = make("div", { className: "pictures" }, figureOf(run, drawings), drawings, ...sheet, ...tables);
   const side = make("div", { className: "side" }, ...detailSide(run));
   dialog.replaceChildren(bar, make("div", { className: "columns" }, main, side));
   open(dialog);
@@ -55,13 +57,17 @@ function detailButtons(run) {
 /** The figure of the run; where the page was moved away from it, the page draws its own. */
 function figureOf(run, drawings) {
   if (!hasFile(run, "composition.png")) return null;
-  const url = fileUrl(run, "composition.png");
-  const image = make("img", { src: url, alt: `Composition of the stimulus of ${run.name}` });
+  const link = pictureLink(run, "composition.png", `Composition of the stimulus of ${run.name}`);
+  link.firstChild.addEventListener("error", () => fillDrawings(drawings, run, picturesOf(run)));
+  return link;
+}
+
+/** A picture in the folder of the run, which goes where the page was moved away from it. */
+function pictureLink(run, name, alt) {
+  const url = fileUrl(run, name);
+  const image = make("img", { src: url, alt });
   const link = make("a", { href: url, className: "figure", title: "Open the figure alone" }, image);
-  image.addEventListener("error", () => {
-    link.remove();
-    fillDrawings(drawings, run, picturesOf(run));
-  });
+  image.addEventListener("error", () => link.remove());
   return link;
 }
 
@@ -132,6 +138,7 @@ function detailSide(run) {
     make("p", { className: "chips" }, statusChip(run), run.kind ? make("span", { className: "chip" }, run.kind) : null),
     isNumber(run.final) ? scoreOf(run) : null,
     run.error ? make("p", { className: "error" }, run.error) : null,
+    run.remark ? make("p", { className: "remark" }, run.remark) : null,
     ...run.warnings.map((warning) => make("p", { className: "warned" }, `Warning: ${warning}`)),
     run.setup.note ? make("p", { className: "noted" }, run.setup.note) : null,
     video,
