@@ -12,10 +12,10 @@ from torch import Tensor
 
 from openretina_cli.analysis import tuning
 from openretina_cli.errors import RunError
-from openretina_cli.finding.matrix import MOST_VALUES
 from openretina_cli.finding.runs import Stimulus
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
+from openretina_cli.run.members import MOST_VALUES
 
 Values = NDArray[np.float64]
 Ask = Callable[[Tensor], Tensor]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.analysis.decomposition import RankOne, decompose
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
@@ -24,6 +27,18 @@ MAX_LAG = 100_000
 """Frames before the first response, and last frame of the window; the time axis reaches so far."""
 
 
+class Cluster(NamedTuple):
+    """Neurons whose mean response a figure shows.
+
+    Attributes:
+        name: what they are, such as their cell type.
+        traces: their columns in the responses.
+    """
+
+    name: str
+    traces: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class RunView:
     """One finished run, as the video and the figure see it.
@@ -38,6 +53,8 @@ class RunView:
         frame_rate: Hz, or None when unknown or for a static image (then axes are in frames).
         pixel_size: um per pixel edge, or None when unknown (then no scale in um is drawn).
         title: what was optimised, in one line.
+        clusters: what the objective compares, the neurons that are to respond first; empty for neurons alone.
+        history: `(step, 2)`, iteration and objective of each measured stimulus; empty where it is not known.
     """
 
     stimulus: NDArray[np.float32]
@@ -49,12 +66,20 @@ class RunView:
     frame_rate: float | None
     pixel_size: float | None
     title: str
+    clusters: tuple[Cluster, ...] = ()
+    history: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __post_init__(self) -> None:
         """Makes the names safe to draw, whatever file they come from."""
         object.__setattr__(self, "channels", tuple(map(one_line, self.channels)))
         object.__setattr__(self, "trace_names", tuple(map(one_line, self.trace_names)))
         object.__setattr__(self, "title", one_line(self.title, LONGEST_TITLE))
+        object.__setattr__(self, "clusters", tuple(Cluster(one_line(c.name), c.traces) for c in self.clusters))
+
+    @cached_property
+    def parts(self) -> tuple[RankOne, ...]:
+        """Each channel taken apart, once for the result, the figure and whoever else asks."""
+        return tuple(decompose(channel) for channel in self.stimulus)
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:
@@ -88,7 +113,17 @@ def read_view(folder: Path) -> RunView:
         frame_rate=result.frame_rate,
         pixel_size=result.pixel_size,
         title=result.title,
+        clusters=_clusters(result),
+        history=arrays.read_history(folder),
     )
+
+
+def _clusters(result: Result) -> tuple[Cluster, ...]:
+    """The clusters that a result states; none where one of them names a neuron that has no trace."""
+    places = {neuron: place for place, neuron in enumerate(result.neurons)}
+    if not all(neuron in places for _, neurons in result.clusters for neuron in neurons):
+        return ()
+    return tuple(Cluster(name, tuple(places[n] for n in neurons)) for name, neurons in result.clusters)
 
 
 def _response(folder: Path, result: Result) -> NDArray[np.float32]:

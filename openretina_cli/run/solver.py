@@ -18,8 +18,10 @@ from openretina_cli.errors import OpenRetinaError
 from openretina_cli.loop.loop import Outcome, optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
-from openretina_cli.output.view import RunView
+from openretina_cli.objective.cells import cluster_name
+from openretina_cli.output.view import Cluster, RunView
 from openretina_cli.run.currency import Currency
+from openretina_cli.run.members import member_scores
 from openretina_cli.run.model import Workbench
 from openretina_cli.run.problem import Plan, accelerate, full_responses
 from openretina_cli.run.restarts import optimize_best
@@ -59,6 +61,7 @@ class Solved:
         device: where it ran.
         seconds: wall time of the stack it was solved in.
         batch: number of runs in that stack.
+        members: the score of the stimulus on each member of an ensemble; None where there are none.
     """
 
     plan: Plan
@@ -68,6 +71,7 @@ class Solved:
     device: torch.device
     seconds: float
     batch: int
+    members: tuple[float, ...] | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -85,10 +89,12 @@ def title_of(plan: Plan) -> str:
     return f"{plan.retina.facts.name}, session {plan.session}: {plan.problem.objective!r}"
 
 
-def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
-    facts = plan.retina.facts
+def _view(plan: Plan, outcome: Outcome, response: Tensor) -> RunView:
+    facts, stimulus = plan.retina.facts, outcome.stimulus
     stride = facts.response_stride
     held = response.repeat_interleave(stride, dim=0)[: stimulus.shape[1] - facts.lag]  # a row per stimulus frame
+    clusters = plan.problem.objective.clusters(response)
+    places = {neuron: place for place, neuron in enumerate(plan.neurons)}
     return RunView(
         stimulus=stimulus.float().cpu().numpy().astype(np.float32),
         channels=facts.channels,
@@ -99,6 +105,11 @@ def _view(plan: Plan, stimulus: Tensor, response: Tensor) -> RunView:
         frame_rate=facts.frame_rate,
         pixel_size=facts.pixel_size,
         title=title_of(plan),
+        clusters=tuple(
+            Cluster(cluster_name(facts, plan.session, some), tuple(places[neuron] for neuron in some))
+            for some in clusters
+        ),
+        history=np.array([[step.iteration, step.objective] for step in outcome.history]),
     )
 
 
@@ -194,12 +205,13 @@ class Solver:
         ]
 
     def _solved(self, plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> Iterator[Solved]:
-        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
+        stimuli = [outcome.stimulus for outcome in outcomes]
+        responses, members = full_responses(plans, stimuli), member_scores(plans, stimuli)
         seconds = time.perf_counter() - started
-        for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
-            view = _view(plan, outcome.stimulus, response)
+        for plan, outcome, response, scores in zip(plans, outcomes, responses, members, strict=True):
+            view = _view(plan, outcome, response)
             identity = self.currency.identity(plan.settings, plan.retina.facts.sha256)
-            yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans))
+            yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans), scores)
 
 
 def _stack_of(

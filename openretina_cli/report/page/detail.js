@@ -5,11 +5,12 @@ function showDetail(run) {
     pictures = picturesOf(run);
   const bar = make("header", {}, detailHeading(run), detailButtons(run));
   const drawings = make("div", { className: "drawings" });
-  const main = make("div", { className: "pictures" }, figureOf(run, drawings), drawings, ...detailTables(run));
+  const main = make("div", { className: "pictures" }, figureOf(run, drawings), drawings, cellOf(run), ...run.findings.map((finding) => findingOf(finding, run.href)), ...detailTables(run));
   const side = make("div", { className: "side" }, ...detailSide(run));
   dialog.replaceChildren(bar, make("div", { className: "columns" }, main, side));
   open(dialog);
   if (!hasFile(run, "composition.png")) fillDrawings(drawings, run, pictures);
+  drawMean(dialog, run);
 }
 
 function detailHeading(run) {
@@ -18,7 +19,7 @@ function detailHeading(run) {
 }
 
 function detailButtons(run) {
-  const place = ordered.indexOf(run);
+  const place = placeOfCard(run);
   const step = (by) => change({ run: ordered[place + by].name });
   const among =
     place < 0 || ordered.length === 1
