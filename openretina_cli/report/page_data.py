@@ -17,6 +17,10 @@ PLACES = ("low", "high", *STATED)
 """Numbers of a channel behind its polarity, in their order; `page/data.js` has the same names."""
 
 
+FEW = 4
+"""Digits of the numbers of a channel, of which a run has some dozens, and the page shows three digits."""
+
+
 def page_data(
     title: str,
     runs: Sequence[Run],
@@ -131,9 +135,9 @@ def _all_facts(run: Run) -> Iterator[tuple[str, Any]]:
     numbers = [run.numbers.get(channel, ChannelNumbers()) for channel in run.setup.channels]
     yield (
         "numbers",
-        [[n.polarity, *(_rounded(getattr(n, name)) for name in PLACES)] for n in numbers],
+        [[n.polarity, *(_rounded(getattr(n, name), FEW) for name in PLACES)] for n in numbers],
     )
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _rounded(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")
