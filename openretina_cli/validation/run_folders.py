@@ -6,19 +6,18 @@ nothing is left to resolve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from openretina_cli.config.settings import Settings, settings_of_values
-from openretina_cli.config.stated import check_stated
+from openretina_cli.config.settings import Settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.member_files import member_files
 from openretina_cli.run.problem import Plan, plan_run
+from openretina_cli.run.stated import read_settings_of, settings_of
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.store.arrays import read_stimulus
@@ -28,9 +27,6 @@ from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.result import Result, read_result
 from openretina_cli.store.stimulus_file import read_stimulus_file
 from openretina_cli.validation.bench import Candidate
-
-LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
-"""Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
 
 
 def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetinaError]]:
@@ -66,50 +62,6 @@ def of_simulation(results: Sequence[Result]) -> list[Result]:
     return chosen
 
 
-@contextmanager
-def _settings_of(folder: Path) -> Iterator[None]:
-    """Name the folder in whatever its settings raise: OmegaConf and constructors raise many kinds for unfit values.
-
-    Raises:
-        SettingError: the settings cannot be used.
-    """
-    try:
-        yield
-    except OpenRetinaError as error:
-        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
-    except Exception as error:
-        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
-
-
-def read_settings_of(result: Result) -> Settings:
-    """The settings that a result states.
-
-    Raises:
-        SettingError: they are missing or wrong, or name a class of the user's.
-    """
-    folder = result.path.parent
-    if "settings" in result.flaws:
-        raise SettingError(f"{result.path} has no settings", expected="a run of this version")
-    check_stated(result.settings, folder)
-    with _settings_of(folder):
-        # the run's place and outputs do not matter here, and may hold the time or Hydra's own settings
-        settings = settings_of_values({**result.settings, "out": "out", "output": {}})
-    rules = (*settings.constraint.values(), *settings.gradient.values())
-    for option in (settings.stopper, settings.stimulus, *rules):
-        for name, limit in LIMITS.items():
-            if (option.arguments.get(name) or 0) > limit:
-                raise SettingError(
-                    f"{folder} was made with {name}={option.arguments[name]}", expected=f"at most {limit}"
-                )
-    for option, name in ((settings.stimulus, "movie"), *((rule, "file") for rule in rules)):
-        if option.arguments.get(name) is not None:
-            raise SettingError(
-                f"{folder} was made with {option.prefix}{name}, and validate reads no such file that a folder names",
-                expected="runs without",
-            )
-    return settings
-
-
 def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, folder: Path) -> Plan:
     """The problem of a run, planned on the truth.
 
@@ -118,7 +70,7 @@ def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, f
     """
     start = settings.stimulus.arguments.get("file")
     stimulus = settings.stimulus if start is None else settings.stimulus.with_arguments(file=None)
-    with _settings_of(folder):
+    with settings_of(folder):
         plan = plan_run(replace(settings, stimulus=stimulus), truth, device)
     if start is None:
         return plan

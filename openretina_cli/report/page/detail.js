@@ -5,7 +5,9 @@ function showDetail(run) {
     pictures = picturesOf(run);
   const bar = make("header", {}, detailHeading(run), detailButtons(run));
   const drawings = make("div", { className: "drawings" });
-  const main = make("div", { className: "pictures" }, figureOf(run, drawings), drawings, cellOf(run), ...run.findings.map((finding) => findingOf(finding, run.href)), ...detailTables(run));
+  const findings = run.findings.map((finding) => findingOf(finding, run.href));
+  const parts = [figureOf(run, drawings), drawings, cellOf(run), ...findings, ...detailTables(run)];
+  const main = make("div", { className: "pictures" }, ...parts);
   const side = make("div", { className: "side" }, ...detailSide(run));
   dialog.replaceChildren(bar, make("div", { className: "columns" }, main, side));
   open(dialog);

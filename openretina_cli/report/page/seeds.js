@@ -65,8 +65,10 @@ function seedStrip(run) {
     drawThumb(canvas, other);
     const words = `seed ${other.seed}: ${isNumber(other.final) ? format(other.final, 4) : other.status}`;
     const alike = isNumber(other.cosine) ? `, cosine ${format(other.cosine, 2)} with the best` : "";
-    const properties = { className: "seed", href: addressOf({ run: other.name }), title: words + alike, tabindex: "-1" };
-    const link = make("a", { ...properties, "aria-label": words + alike }, canvas, isNumber(other.cosine) ? format(other.cosine, 2) : "–");
+    const title = words + alike,
+      href = addressOf({ run: other.name });
+    const link = make("a", { className: "seed", href, title, tabindex: "-1", "aria-label": title }, canvas);
+    link.append(format(other.cosine, 2));
     link.run = other;
     return link;
   });
@@ -87,8 +89,11 @@ function drawThumb(canvas, run) {
   const { rows, columns } = pictures,
     scale = THUMB.edge / Math.max(rows, columns);
   context.imageSmoothingEnabled = false;
-  const image = imageOf(strongest.spatial.map((value) => sign * value), columns, rows);
-  context.drawImage(image, (THUMB.edge - columns * scale) / 2, (THUMB.edge - rows * scale) / 2, columns * scale, rows * scale);
+  const values = strongest.spatial.map((value) => sign * value),
+    [width, height] = [columns * scale, rows * scale];
+  const left = (THUMB.edge - width) / 2,
+    top = (THUMB.edge - height) / 2;
+  context.drawImage(imageOf(values, columns, rows), left, top, width, height);
 }
 
 /** The seeds of a run's cell as a table, and their mean where they agree. */
@@ -105,10 +110,16 @@ function cellOf(run) {
     ),
   );
   const head = ["", "objective after", "cosine with the best"].map((text) => make("th", { scope: "col" }, text));
-  const table = make("table", { className: "facts seeds" }, make("caption", {}, `Seeds: ${seedsLine(run)}`), make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
+  const table = make(
+    "table",
+    { className: "facts seeds" },
+    make("caption", {}, `Seeds: ${seedsLine(run)}`),
+    make("thead", {}, make("tr", {}, ...head)),
+    make("tbody", {}, ...rows),
+  );
   if (!cell.picture) return table;
-  const words = make("h3", {}, `Mean of the seeds, each aligned to the best in sign and time`);
-  return make("div", {}, table, words, make("canvas", { className: "mean", role: "img", "aria-label": "Mean of the seeds" }));
+  const canvas = make("canvas", { className: "mean", role: "img", "aria-label": "Mean of the seeds" });
+  return make("div", {}, table, make("h3", {}, "Mean of the seeds, aligned to the best in sign and time"), canvas);
 }
 
 /** Draw the mean of the seeds, once it is on the page and its room is known. */
