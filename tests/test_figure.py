@@ -21,7 +21,7 @@ from openretina_cli.output.colors import channel_looks
 from openretina_cli.output.composition.axis_tools import WINDOW_COLOR, scale_bar_length
 from openretina_cli.output.composition.composer import DPI, Composer, draw_composition
 from openretina_cli.output.composition.stimulus_panels import plot_stimulus_composition
-from openretina_cli.output.view import RunView
+from openretina_cli.output.view import Cluster, RunView
 
 NAMES = {1: ("grey",), 2: ("green", "uv"), 3: ("red", "green", "blue"), 5: ("uv", "green", "a", "b", "c")}
 
@@ -204,6 +204,48 @@ def test_a_few_responses_are_named_and_many_become_a_grey_bundle_with_its_mean()
     assert legend(ax) == ["113 neurons", "mean"]
     assert len(ax.lines) == 114
     np.testing.assert_array_equal(ax.lines[-1].get_ydata()[:-1], view.response.mean(axis=1))
+
+
+def clustered(names: Sequence[str], frames: int = 50, lag: int = 30) -> RunView:
+    """A run of three neurons for each of some clusters."""
+    clusters = tuple(Cluster(name, tuple(range(3 * i, 3 * i + 3))) for i, name in enumerate(names))
+    return replace(run(frames=frames, traces=3 * len(names), lag=lag), clusters=clusters)
+
+
+@pytest.mark.parametrize("count", [2, 5, 14])
+def test_clusters_have_their_mean_traces_and_names_and_the_asked_one_is_in_front(count: int) -> None:
+    view = clustered([f"type of some length ({number})" for number in range(count)])
+    ax = panel(draw_composition(view), "Mean response of each cluster")
+    assert legend(ax) == [cluster.name for cluster in view.clusters[:12]]
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines[:12]}) == min(count, 12)
+    assert max(ax.lines, key=lambda line: line.get_zorder()) is ax.lines[0]
+    for line, cluster in zip(ax.lines, view.clusters, strict=True):
+        np.testing.assert_array_equal(line.get_ydata()[:-1], view.response[:, list(cluster.traces)].mean(axis=1))
+
+
+def test_a_group_is_a_bundle_whose_mean_has_its_name() -> None:
+    ax = panel(draw_composition(clustered(["ON slow (27)"])), "Response")
+    assert legend(ax) == ["3 neurons", "mean of ON slow (27)"]
+    assert len(ax.lines) == 4
+
+
+def test_a_static_image_shows_how_its_objective_rose() -> None:
+    history = np.array([[0, 0.5], [1, 0.75], [2, 2.0]])
+    view = replace(run(2, 1, lag=0, window=None, frame_rate=None), history=history)
+    figure = draw_composition(view)
+    ax = panel(figure, "Objective; response of neuron 0")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), history)
+    assert "Response" not in [ax.get_title(loc="left") for ax in figure.axes]
+    several = draw_composition(replace(run(2, 1, traces=3, lag=0, window=None, frame_rate=None), history=history))
+    assert len(panel(several, "Response").lines[0].get_xdata()) == 3
+    assert panel(several, "Objective").get_title(loc="left") == "Objective"
+
+
+def test_a_figure_looks_the_same_whichever_clusters_were_drawn_before() -> None:
+    names = (["a (1)", "b (2)"], ["a much longer name of a type (31)", "b (2)"])
+    composer = Composer()
+    drawn = [composer.encode(clustered(some), "png", 40) for some in (*names, *names)]
+    assert drawn[:2] == drawn[2:] == [Composer().encode(clustered(some), "png", 40) for some in names]
 
 
 def test_the_title_is_the_runs_and_a_long_one_is_wrapped_not_cut(figure: Figure) -> None:

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from openretina_cli.main import main
+from openretina_cli.run.natural import natural_clips
+from openretina_cli.run.stated import read_settings_of
 from openretina_cli.store.result import read_result
-from openretina_cli.validation.control import natural_clips
-from openretina_cli.validation.run_folders import read_settings_of
 
 LAYER = "members.1.core.features.layer0.nonlin"
 MODEL = ("model.members=[0,1]", "device=cpu", "output=minimal", "stopper.max_iterations=2")

@@ -17,9 +17,11 @@ from devtools import Page, browser
 from report_runs import ERROR, FINISHED, NAMES
 
 from openretina_cli.report import write_report
+from openretina_cli.report.findings import finding
 from openretina_cli.report.page import as_script_data, page_html
 from openretina_cli.report.pictures import look_at
 from openretina_cli.report.run import read_run
+from openretina_cli.report.seeds import Cell
 
 TITLES = "[...document.querySelectorAll('.card')].map((card) => card.querySelector('h2').textContent)"
 FOLDERS = "[...document.querySelectorAll('.card')].map((card) => card.title)"
@@ -282,6 +284,81 @@ def test_ten_thousand_runs_open_with_few_elements(finished: Path, page: Page, tm
     choose(page, "sort", "final")
     choose(page, "query", "neuron=99")
     assert page.value(FOLDERS)[0] == "neuron=996"
+
+
+@pytest.fixture
+def seeds(finished: Path, tmp_path: Path) -> Path:
+    """A page of 1000 runs, five seeds for each of 200 cells; the best of cell i is seed i modulo 5."""
+    run, pictures = look_at(read_run(finished / "neuron=10", finished))
+    many, cells = [], []
+    for cell in range(200):
+        order = [5 * cell + (cell + step) % 5 for step in range(5)]
+        for seed in range(5):
+            final = 10.0 * cell - order.index(5 * cell + seed)
+            name = f"neuron={cell},seed={seed}"
+            facts = {"neurons": (cell,), "seed": seed, "final": final, "cell": cell, "files": (), "href": "./x/"}
+            many.append(replace(run, name=name, cosine=1 - 0.1 * order.index(5 * cell + seed), **facts))
+        cells.append(Cell(tuple(order), 10.0 * cell - 2, 1.58, 0.8 + 0.001 * cell, pictures))
+    text = page_html("seeds", many, [pictures] * len(many), False, cells)
+    (tmp_path / "index.html").write_text(text, encoding="utf-8")
+    return tmp_path / "index.html"
+
+
+def test_a_cell_has_one_card_with_its_seeds_and_the_best_in_front(seeds: Path, page: Page) -> None:
+    page.open(seeds)
+    assert page.value("document.querySelector('#count').textContent") == "1000 runs, 200 cards"
+    assert page.value(FOLDERS)[:3] == ["neuron=0,seed=0", "neuron=1,seed=1", "neuron=2,seed=2"]
+    thumbs = "[...document.querySelectorAll('.card')].map((card) => card.querySelectorAll('.seed canvas').length)"
+    assert set(page.value(thumbs)) == {5}
+    assert re.search("5 seeds · .2 ± 1.6 · cosine 0.8", page.value("document.querySelector('.card').textContent"))
+    choose(page, "sort", "alike")
+    assert page.value(FOLDERS)[0] == "neuron=199,seed=4"
+    choose(page, "query", "seed=3")
+    assert page.value("document.querySelector('#count').textContent") == "200 of 1000 runs"
+    assert page.value(FOLDERS)[0] == "neuron=199,seed=3"
+
+
+def test_seeds_open_from_their_card_and_apart(seeds: Path, page: Page) -> None:
+    page.open(seeds)
+    page.value("document.querySelectorAll('.card .seed')[7].click()")
+    page.until(DETAIL)
+    assert "run=neuron%3D1%2Cseed%3D3" in page.value("location.hash")
+    assert page.value("document.querySelectorAll('#detail table.seeds tbody tr').length") == 5
+    assert page.value("document.querySelector('#detail canvas.mean').width") > 100
+    page.press("ArrowRight")  # to the next card, from whichever seed of this one
+    page.until("location.hash.includes('neuron%3D2%2Cseed%3D2')")
+    page.press("Escape")
+    page.value("document.getElementById('seeds').click()")
+    assert page.value("document.querySelector('#count').textContent") == "1000 runs"
+    address = page.value("location.hash")
+    page.open(seeds, address)
+    assert page.value(FOLDERS)[:2] == ["neuron=0,seed=0", "neuron=0,seed=1"]
+
+
+def test_a_thousand_runs_in_seeds_have_few_elements_and_draw_few_pictures(seeds: Path, page: Page) -> None:
+    page.open(seeds)
+    elements = "document.querySelectorAll('*').length"
+    assert page.value(elements) < 800
+    page.press("End")
+    assert page.until("document.activeElement.closest('.card')?.title") == "neuron=199,seed=4"
+    assert page.value(elements) < 800
+    assert page.value("document.querySelectorAll('canvas').length") < 200
+
+
+def test_findings_of_the_folder_and_of_a_run_are_shown(finished: Path, page: Page, tmp_path: Path) -> None:
+    shutil.copytree(finished / "neuron=10", tmp_path / "run")
+    picture = (finished / "neuron=2" / "composition.png").read_bytes()
+    for folder in (tmp_path, tmp_path / "run"):
+        (folder / "mine.png").write_bytes(picture)
+        table = [["type", "number"], ["</script>", "7"]]
+        (folder / "mine.finding.json").write_text(json.dumps(finding("Asked", "answered.", "mine.png", [], table)))
+    write_report(tmp_path)
+    page.open(tmp_path / "index.html")
+    page.value("document.querySelector('#findings details').open = true")
+    assert page.until("document.querySelector('#findings img')?.naturalWidth") > 500
+    assert page.value("document.querySelector('#findings td').textContent") == "7"
+    page.open(tmp_path / "index.html", "#run=run")
+    page.until("document.querySelector('#detail details.finding img')?.naturalWidth > 500")
 
 
 def test_a_dot_of_the_overview_leads_to_its_run(finished: Path, page: Page, tmp_path: Path) -> None:

@@ -16,17 +16,23 @@ from PIL import Image
 from tiny_runs import TINY, Tiny, optimize
 
 from openretina_cli.config.compose import compose_settings
+from openretina_cli.finding.natural import field_of
 from openretina_cli.finding.runs import Stimulus, model_of
 from openretina_cli.main import main
+from openretina_cli.report import write_report
 from openretina_cli.run.model import build_model
+from openretina_cli.run.natural import clips_of
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.package import config_directory, own_yaml
 from openretina_cli.store.result import result_of_tree
 
 MODEL = tuple(word for word in TINY if word.startswith("model"))
-RESPOND = ("responses.csv", "selectivity.csv", "confusion.csv", "response_matrix.png", "response_matrix.npz")
-TUNE = ("tuning.csv", "tuning.png")
+RESPOND = (
+    *("responses.csv", "selectivity.csv", "confusion.csv", "response_matrix.png", "respond.finding.json"),
+    "response_matrix.npz",
+)
+TUNE = ("tuning.csv", "tuning.png", "tune.finding.json")
 Copy = Callable[..., Path]
 
 
@@ -157,6 +163,67 @@ def test_runs_that_cannot_be_played_are_named_and_the_others_are_played(
     assert {row["stimulus"] for row in rows_of(runs / "responses.csv")} == {"neuron=2"}
 
 
+# --- natural clips ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    """Three movies that differ in how light they are."""
+    light = torch.tensor([1.0, 0.2, -1.0])[:, None, None, None, None]
+    torch.save(light + torch.randn(3, 1, 12, 8, 6, generator=torch.Generator().manual_seed(1)), tmp_path / "movie.pt")
+    return tmp_path / "movie.pt"
+
+
+def test_percentiles_are_those_of_a_plain_loop_over_clips(runs: Path, movie: Path) -> None:
+    words = (f"natural={(count := 40)}", f"movie={movie}")
+    assert main(["respond", str(runs), *MODEL, *words]) == 0
+    rows = rows_of(runs / "natural.csv")
+    clips = clips_of(torch.load(movie, weights_only=True), 8, count)
+    for neuron in range(3):
+        stimulus = torch.from_numpy(read_stimulus(runs / f"neuron={neuron}"))
+        field = field_of(stimulus.numpy())
+        window = 1.0 if isinstance(field, str) else torch.from_numpy(field.window(8, 6)).float()
+        answers = []
+        for clip in clips:
+            windowed = clip * window
+            with torch.no_grad():
+                answer = Tiny()((windowed * stimulus.norm() / windowed.norm())[None])[0, :, neuron].mean()
+            answers.append(float(answer))
+        own = plain(runs / f"neuron={neuron}")[neuron]
+        optimised, baseline = (row for row in rows if row["stimulus"] == f"neuron={neuron}")
+        # float32 responses
+        assert float(optimised["objective"]) == pytest.approx(own, abs=1e-6)
+        assert float(optimised["percentile"]) == pytest.approx(100 * np.mean(np.array(answers) < own))
+        assert (float(baseline["objective"]), int(baseline["clip"])) == (
+            pytest.approx(max(answers), abs=1e-6),
+            int(np.argmax(answers)),
+        )
+        stated = json.loads((runs / f"neuron={neuron}" / "result.json").read_text())["natural"]
+        assert (stated["percentile"], stated["clips"]) == (float(optimised["percentile"]), count)
+    write_report(runs)
+    table = rows_of(runs / "summary.csv")
+    assert [row["natural_percentile"] for row in table] == [row["percentile"] for row in rows if row["percentile"]]
+
+
+def test_runs_are_left_as_they_are_where_the_files_go_elsewhere(runs: Path, movie: Path, tmp_path: Path) -> None:
+    before = [path.read_bytes() for path in sorted(runs.rglob("result.json"))]
+    words = ("natural=4", f"movie={movie}", f"out={tmp_path / 'new'}")
+    assert main(["respond", str(runs), *MODEL, *words]) == 0
+    assert [path.read_bytes() for path in sorted(runs.rglob("result.json"))] == before
+    assert len(rows_of(tmp_path / "new" / "natural.csv")) == 6
+
+
+def test_no_clip_of_the_simulation_is_above_a_stimulus_of_its_twin(bundled: Path, tmp_path: Path) -> None:
+    (first, *_) = sorted(path.parent for path in bundled.glob("*/result.json"))
+    run = tmp_path / "run"
+    shutil.copytree(first, run)
+    write_report(run)
+    assert main(["respond", str(run), "natural=50", "device=cpu"]) == 0
+    row = rows_of(run / "summary.csv")[0]
+    assert (row["natural_percentile"], row["natural_clips"]) == ("100", "50"), "the page and the table are made anew"
+    assert float(row["natural_best"]) < float(row["objective_final"])
+
+
 # --- tune ------------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +238,30 @@ def test_tuning_of_a_run_passes_through_its_own_response(runs: Path) -> None:
     assert float([row for row in rows if row["curve"] == "size"][-1]["response"]) == pytest.approx(own, abs=1e-5)
     with Image.open(runs / "neuron=2" / "tuning.png") as picture:
         assert picture.width == 2000
+
+
+def test_the_best_stimulus_of_each_norm_drives_more_than_the_same_shape(runs: Path) -> None:
+    assert main(["tune", str(runs / "neuron=2"), *MODEL, "points=5", "reoptimise=true"]) == 0
+    rows = rows_of(runs / "neuron=2" / "tuning.csv")
+    norm = json.loads((runs / "neuron=2" / "result.json").read_text(encoding="utf-8"))["stimulus"]["norm"]
+    again = {float(row["x"]) / norm: float(row["response"]) for row in rows if row["curve"] == "reoptimised"}
+    scaled = {float(row["x"]) / norm: float(row["response"]) for row in rows if row["curve"] == "contrast"}
+    assert list(again) == pytest.approx([0.25, 0.5, 1, 1.5, 2], rel=1e-4)
+    for factor in (0.5, 1.0, 1.5, 2.0):  # which both curves have
+        own = min(again, key=lambda found, factor=factor: abs(found - factor))
+        same = min(scaled, key=lambda found, factor=factor: abs(found - factor))
+        assert again[own] > scaled[same] - 1e-6
+    # the best stimulus of a cell that sees the mean of a frame is uniform: norm / sqrt(8 * 8 * 6), twice that through
+    # its weight; one step from the run's own stimulus, which is noise still, stays below
+    best = float(torch.nn.functional.softplus(torch.tensor(2 * 2 * norm / 384**0.5)))
+    assert again[max(again)] <= best + 1e-5
+
+
+def test_a_run_without_a_norm_is_not_solved_at_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert optimize(tmp_path / "run", "constraint=[range]") == 0
+    assert main(["tune", str(tmp_path / "run"), *MODEL, "points=3", "reoptimise=true"]) == 1
+    assert "no constraint of the run holds a norm" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "tuning.csv").exists()
 
 
 def test_tune_of_the_bundled_model_writes_where_it_is_told(bundled: Path, tmp_path: Path) -> None:
@@ -218,10 +309,17 @@ RESPOND_MISTAKES = {
     "normalise": (("RUNS", "normalise=percent"), "normalise=percent; expected one of raw, zscore, share"),
     "session": (("RUNS", *MODEL, "session=left"), "session=left is not in"),
     "against": (("RUNS", *MODEL, "against=simulated_retina"), "has no such session, and Tiny has 3 in default"),
+    "natural": (("RUNS", "natural=-1"), "natural=-1; expected a whole number from 0 to 10000"),
+    "natural is no number": (("RUNS", "natural=all"), "natural=all; expected a whole number"),
+    "movie alone": (("RUNS", "movie=clips.pt"), "none are asked for"),
+    "no movie": (("RUNS", *MODEL, "natural=5", "movie=none.pt"), "movie=none.pt does not exist"),
+    "no clips": (("RUNS", *MODEL, "natural=5"), "there are no natural clips for Tiny"),
+    "other movie": (("RUNS", *MODEL, "natural=5", "movie=WRONG"), "holds shape (1, 2, 3, 4, 5)"),
     "against not chosen": (("RUNS", "against.members=[0]"), "a model that is not chosen"),
 }
 TUNE_MISTAKES = {
     "points": (("RUNS", "points=2"), "points=2; expected a whole number from 3 to 51"),
+    "reoptimise": (("RUNS", "reoptimise=yes"), "reoptimise=yes; expected one of true, false"),
     "points no number": (("RUNS", "points=many"), "points=many; expected a whole number"),
     "against": (("RUNS", "against=simulated_retina"), "has no setting against"),
 }
@@ -236,8 +334,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     verb: str, words: tuple[str, ...], said: str, sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (sweep.parent / "empty").mkdir(exist_ok=True)
+    wrong = sweep.parent / "wrong.npy"
+    np.save(wrong, np.zeros((1, 2, 3, 4, 5), np.float32))
     before = sorted(sweep.rglob("*"))
-    code = main([verb, *(word.replace("RUNS", str(sweep)) for word in words)])
+    code = main([verb, *(word.replace("RUNS", str(sweep)).replace("WRONG", str(wrong)) for word in words)])
     err = capsys.readouterr().err
     assert code in (1, 2)
     assert err.count("\n") == 1, err
@@ -319,7 +419,7 @@ def test_ctrl_c_keeps_the_runs_that_are_tuned(runs: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tuning_files, "draw_tuning", draw_once)
     assert main(["tune", str(runs), *MODEL, "points=3"]) == 130
-    there = {path.relative_to(runs).as_posix() for path in runs.rglob("*tuning*")}
+    there = {path.relative_to(runs).as_posix() for path in runs.rglob("*tun*")}
     assert there == {f"neuron=0/{name}" for name in TUNE}
 
 
@@ -327,7 +427,10 @@ def test_ctrl_c_keeps_the_runs_that_are_tuned(runs: Path, monkeypatch: pytest.Mo
 def test_help_names_every_setting_and_file(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
-    names = {"respond": ("session=", "normalise=", "against=", *RESPOND), "tune": ("points=", *TUNE)}[verb]
+    names = {
+        "respond": ("session=", "normalise=", "against=", "natural=", "movie=", *RESPOND),
+        "tune": ("points=", "reoptimise=", *TUNE),
+    }[verb]
     for name in (*names, "model=", "device=", "out="):
         assert name in text
     assert max(map(len, text.splitlines())) <= 80

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from openretina_cli.models.ensemble import load_ensemble
+from openretina_cli.run.natural import scale_to_norm
 from openretina_cli.simulation.build import SHIPPED, data_info, write_member
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
@@ -25,7 +26,7 @@ from openretina_cli.simulation.recording import (
 )
 from openretina_cli.simulation.retina import LAG, SESSIONS, SimulatedRetina
 from openretina_cli.simulation.training import Schedule, new_twin, train_member
-from openretina_cli.validation.control import scale_to_norm, window_to_cell
+from openretina_cli.validation.control import window_to_cell
 from openretina_cli.validation.verdict import gain
 
 ON_TYPES, OFF_TYPES = (16, 18, 22, 27, 30, 47), (4, 7, 8)

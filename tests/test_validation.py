@@ -17,6 +17,7 @@ from openretina_cli.config.settings import Settings
 from openretina_cli.errors import SettingError
 from openretina_cli.models.retina import Retina
 from openretina_cli.run.model import build_model
+from openretina_cli.run.natural import natural_clips
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.cell_types import CELL_TYPES, GROUP_NAMES
@@ -31,7 +32,7 @@ from openretina_cli.validation.bench import (
     validate_stimuli,
 )
 from openretina_cli.validation.cells import optimize_cells, plan_cells
-from openretina_cli.validation.control import fit, natural_clips, natural_scores, place, radius
+from openretina_cli.validation.control import fit, natural_scores, place, radius
 from openretina_cli.validation.figure import draw_validation
 from openretina_cli.validation.held_out import rescore_held_out
 from openretina_cli.validation.report import TABLE, held_out_csv, write_validation

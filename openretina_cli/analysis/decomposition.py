@@ -8,11 +8,13 @@ instead of the middle of the picture, so that it also holds for cells whose rece
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.analysis.field import Field, fit_field
 from openretina_cli.errors import ArtifactError, UserError
 
 LOWPASS_CUTOFF = 10.0  # Hz; retinal ganglion cells in these recordings carry nothing above it
@@ -38,6 +40,11 @@ class RankOne:
         """Row and column of the largest absolute value of the spatial component."""
         row, column = np.unravel_index(np.argmax(np.abs(self.spatial)), self.spatial.shape)
         return int(row), int(column)
+
+    @cached_property
+    def field(self) -> Field | str:
+        """The centre and the surround of the picture, or why it has none; fitted once, see `fit_field`."""
+        return fit_field(self.spatial)
 
     @property
     def approximation(self) -> NDArray[np.float64]:

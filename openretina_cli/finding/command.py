@@ -12,7 +12,9 @@ from openretina_cli.checks import closest, require
 from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.finding.files import check_folder
+from openretina_cli.store.package import config_directory, own_yaml
 from openretina_cli.terminal.console import SafeConsole
+from openretina_cli.terminal.progress import Bar
 from openretina_cli.terminal.run import RunConsole, print_note
 from openretina_cli.text import one_line
 
@@ -159,6 +161,7 @@ class Opened:
         errors: why other runs are left out.
         device: where to compute.
         frames: of the first stimulus, on which a module of the user's is tried.
+        typed: settings that stand for the model where the user typed one, see `run.stated.read_settings_of`.
     """
 
     retina: Retina
@@ -166,6 +169,7 @@ class Opened:
     errors: Sequence[OpenRetinaError]
     device: torch.device
     frames: int
+    typed: Mapping[str, object] | None = None
 
 
 def open_runs(words: Words, console: SafeConsole) -> Opened:
@@ -184,17 +188,41 @@ def open_runs(words: Words, console: SafeConsole) -> Opened:
     if chosen is None:
         runs.check_weights(stimuli, retina.facts)
     fit, others = runs.with_types(stimuli, retina.facts)
-    return Opened(retina, fit, [*errors, *others], device, frames)
+    stand_in = None if chosen is None else own_yaml(config_directory() / "model" / "simulated_retina.yaml")
+    return Opened(retina, fit, [*errors, *others], device, frames, stand_in)
 
 
-def tell_left_out(opened: Opened, console: SafeConsole) -> None:
+def show_on_page(folder: Path, console: SafeConsole) -> None:
+    """Write the report of a folder anew where it has one, so that it shows what was found.
+
+    Raises:
+        OpenRetinaError: it cannot be written.
+    """
+    from openretina_cli.report import write_report
+    from openretina_cli.report.names import PAGE
+
+    if (folder / PAGE).is_file():
+        with Bar(console, "report", 1) as bar:
+            files = write_report(folder, bar.move)
+        console.print(str(files.page), overflow="fold")
+
+
+def tell_left_out(opened: Opened, console: SafeConsole, others: Sequence[OpenRetinaError] = (), what: str = "") -> None:
     """Print why runs were left out, a line each.
+
+    Args:
+        opened: the runs.
+        console: where to print.
+        others: why runs that were played lack a part.
+        what: which part.
 
     Raises:
         ArtifactError: there are such runs.
     """
-    for error in opened.errors[:MOST_REASONS]:
+    for error in [*opened.errors, *others][:MOST_REASONS]:
         console.print(one_line(str(error)), style="yellow", overflow="fold")
     if opened.errors:
         count = len(opened.errors) + len(opened.stimuli)
         raise ArtifactError(f"{len(opened.errors)} of {count} runs were left out; the others are written")
+    if others:
+        raise ArtifactError(f"{len(others)} of {len(opened.stimuli)} runs have no {what}; the others are written")

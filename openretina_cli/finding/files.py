@@ -51,6 +51,11 @@ def publish(folder: Path, writers: dict[str, Callable[[Path], object]]) -> list[
     return [folder / name for name in writers]
 
 
+def save_bytes(content: bytes, path: Path) -> None:
+    """Write the content of a file to a path."""
+    path.write_bytes(content)
+
+
 def png_bytes(figure: Figure) -> bytes:
     """A figure as PNG; the same figure gives the same bytes."""
     from openretina_cli.output.composition.composer import DPI, style  # NumPy, which mistakes need not wait for

@@ -15,10 +15,8 @@ from openretina_cli.analysis.response_matrix import NORMALISATIONS, own_stimuli,
 from openretina_cli.errors import RunError
 from openretina_cli.finding.runs import Stimulus, type_label
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.models.retina import Ensemble, Retina
-
-MOST_VALUES = 2**19
-"""Values of the stimuli in one batch; 18 stimuli of 2 x 50 x 18 x 16, more of which gain nothing on a CPU."""
+from openretina_cli.models.retina import Retina
+from openretina_cli.run.members import MOST_VALUES, averaged_members
 
 Progress = Callable[[int, int], None]
 
@@ -127,12 +125,6 @@ def _batches(stimuli: Sequence[Stimulus], facts: ModelFacts) -> Iterator[Batch]:
     yield places, torch.from_numpy(np.stack(waiting)), shared
 
 
-def _networks(retina: Retina) -> list[nn.Module]:
-    """The members of an ensemble, or the model itself where it is no plain mean of members."""
-    averaged = isinstance(retina, Ensemble) and type(retina).forward is Ensemble.forward
-    return list(retina.members) if averaged and isinstance(retina, Ensemble) else [retina]
-
-
 @torch.inference_mode()
 def respond(
     retina: Retina, stimuli: Sequence[Stimulus], sessions: Sequence[str], device: torch.device, progress: Progress
@@ -151,7 +143,7 @@ def respond(
     Raises:
         RunError: the model fails.
     """
-    facts, networks = retina.facts, _networks(retina)
+    facts, networks = retina.facts, averaged_members(retina) or [retina]
     for session in sessions:
         retina.examine(session)
     neurons, columns = ordered_neurons(facts, sessions), ordered_stimuli(facts, stimuli)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from openretina_cli.analysis.response_matrix import NORMALISATIONS, confusion, selectivities
-from openretina_cli.finding.files import number, png_bytes, publish
+from openretina_cli.finding.files import number, png_bytes, publish, save_bytes
 from openretina_cli.finding.matrix import Responses
 from openretina_cli.finding.matrix_figure import draw_matrix
+from openretina_cli.finding.natural import FILE as NATURAL
+from openretina_cli.finding.natural import Control, natural_csv
+from openretina_cli.finding.types import TypeTable
+from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.store.json_file import json_bytes
 from openretina_cli.text import csv_cell, csv_text
 
 MATRIX, TABLE, SELECTIVITY, CONFUSION = "response_matrix.npz", "responses.csv", "selectivity.csv", "confusion.csv"
-FIGURE = "response_matrix.png"
+FIGURE, PLACE = "response_matrix.png", f"respond{ENDING}"
 
 
 def _save_matrix(responses: Responses, against: Responses | None, path: Path) -> None:
@@ -96,21 +102,33 @@ def confusion_csv(responses: Responses) -> str:
     return csv_text([["type", *kinds], *rows])
 
 
-def write_responses(responses: Responses, against: Responses | None, normalisation: str, folder: Path) -> list[Path]:
+def write_responses(
+    responses: Responses,
+    against: Responses | None,
+    controls: Sequence[Control],
+    table: TypeTable,
+    normalisation: str,
+    folder: Path,
+) -> list[Path]:
     """Write all files, the matrix last.
 
     Raises:
         ArtifactError: a file could not be written; those of before stay.
     """
-    figure = png_bytes(draw_matrix(responses, normalisation))
-    tables = {SELECTIVITY: selectivity_csv(responses, against), CONFUSION: confusion_csv(responses)}
+    texts = {SELECTIVITY: selectivity_csv(responses, against), CONFUSION: confusion_csv(responses)}
+    if controls:
+        texts[NATURAL] = natural_csv(controls)
+    size = f"{len(responses.neurons)} neurons, {len(responses.stimuli)} stimuli"
+    page = finding(
+        "Who else responds", f"{table.words}; {table.trapped} ({size}).", FIGURE, [TABLE, *texts, MATRIX], table.rows
+    )
+    contents = {name: text.encode("utf-8") for name, text in texts.items()}
+    contents |= {FIGURE: png_bytes(draw_matrix(responses, normalisation)), PLACE: json_bytes(page)}
     return publish(
         folder,
         {
             TABLE: lambda path: _save_table(responses, against, path),
-            SELECTIVITY: lambda path: path.write_text(tables[SELECTIVITY], encoding="utf-8"),
-            CONFUSION: lambda path: path.write_text(tables[CONFUSION], encoding="utf-8"),
-            FIGURE: lambda path: path.write_bytes(figure),
+            **{name: partial(save_bytes, content) for name, content in contents.items()},
             MATRIX: lambda path: _save_matrix(responses, against, path),
         },
     )

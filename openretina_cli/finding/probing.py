@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openretina_cli.errors import RunError, SettingError
-from openretina_cli.finding.matrix import MOST_VALUES
 from openretina_cli.finding.tuning import outside_range
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
 from openretina_cli.probe.base import Answer, Indices, Played, Probe, Scene, Values
+from openretina_cli.run.members import MOST_VALUES
 
 LONGEST_VALUES = 2**21
 """Values of one trial that are shown at once; a longer one is shown in parts, each with its own warm-up."""

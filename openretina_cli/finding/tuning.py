@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +13,18 @@ from torch import Tensor
 
 from openretina_cli.analysis import tuning
 from openretina_cli.errors import RunError
-from openretina_cli.finding.matrix import MOST_VALUES
+from openretina_cli.finding.reoptimised import reoptimised
 from openretina_cli.finding.runs import Stimulus
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
+from openretina_cli.run.members import MOST_VALUES
 
 Values = NDArray[np.float64]
 Ask = Callable[[Tensor], Tensor]
 """Stimuli `(point, channel, time, height, width)` to responses `(point)`."""
 
 CONTRAST, COLOUR, SIZE, TIME, RIGHT, DOWN = "contrast", "colour", "size", "time", "right", "down"
+REOPTIMISED = "reoptimised"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Curve:
     """Responses along one axis, or on a grid over two.
 
     Attributes:
-        kind: contrast, colour, size, time, right or down.
+        kind: contrast, reoptimised, colour, size, time, right or down.
         x_name: what is varied, with its unit.
         x: `(point,)`.
         response: `(point,)`, mean over the neurons and the window.
@@ -132,6 +135,7 @@ class Tuner:
     """
 
     def __init__(self, retina: Retina, stimulus: Stimulus, device: torch.device, points: int) -> None:
+        self._retina, self._stimulus = retina, stimulus
         self._facts, self._device, self._points = retina.facts, device, points
         self.values = stimulus.values(retina.facts)
         self.centre = tuning.middle(self.values)
@@ -146,6 +150,16 @@ class Tuner:
         factors = np.linspace(0, 2, 2 * self._points - 1)
         norm = float(np.linalg.norm(self.values.astype(np.float64)))
         return self._curve(CONTRAST, "norm", norm * factors, tuning.scaled(self.values, factors))
+
+    def reoptimised(self, model: Mapping[str, Any] | None) -> Curve:
+        """The best stimuli of other norms, see `finding.reoptimised`.
+
+        Raises:
+            OpenRetinaError: the run cannot be solved again.
+        """
+        stack = reoptimised(self._retina, self._stimulus, self._device, model)
+        norms = np.linalg.norm(stack.reshape(len(stack), -1).astype(np.float64), axis=1)
+        return self._curve(REOPTIMISED, "norm", norms, stack)
 
     def colour(self, pair: tuple[int, int]) -> Curve:
         """Every combination of contrasts of two channels at equal norm, the others staying at 1."""

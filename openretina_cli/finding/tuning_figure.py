@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openretina_cli.analysis.tuning import iso_lines, percent_of_maximum
-from openretina_cli.finding.tuning import COLOUR, CONTRAST, DOWN, RIGHT, SIZE, TIME, Curve
+from openretina_cli.finding.tuning import COLOUR, CONTRAST, DOWN, REOPTIMISED, RIGHT, SIZE, TIME, Curve
 from openretina_cli.output.colors import PALETTE
 from openretina_cli.output.composition.axis_tools import shorten
 from openretina_cli.output.composition.composer import DPI, WIDTH, style
@@ -22,7 +22,8 @@ LEVELS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 """Iso-response lines, in percent of the maximum."""
 LINE = "#202020"
 LABEL = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-PANELS = ((CONTRAST,), (SIZE,), (TIME,), (RIGHT, DOWN))
+PANELS = ((CONTRAST, REOPTIMISED), (SIZE,), (TIME,), (RIGHT, DOWN))
+LABELS = {CONTRAST: "the same shape", REOPTIMISED: "optimised at each norm"}
 TITLES = {CONTRAST: "Contrast", SIZE: "Size", TIME: "Shift in time"}
 
 
@@ -60,13 +61,13 @@ def draw_tuning(curves: Sequence[Curve], title: str) -> Figure:
 
 def _draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
     for color, curve in zip((LINE, PALETTE[0]), curves, strict=False):
-        ax.plot(curve.x, curve.response, "o-", markersize=3, color=color, label=curve.kind)
+        ax.plot(curve.x, curve.response, "o-", markersize=3, color=color, label=LABELS.get(curve.kind, curve.kind))
         beyond = curve.outside > 0
         ax.plot(curve.x[beyond], curve.response[beyond], "o", markersize=3, color="white", markeredgecolor=color)
     low = min(0.0, *(float(curve.response.min()) for curve in curves))
     ax.set_ylim(low * 1.05, max(float(curve.response.max()) for curve in curves) * 1.08 or 1)
     ax.set_ylabel("response")
-    ax.set_xlabel(curves[0].x_name if len(curves) == 1 else curves[0].x_name.replace("right", "right or down"))
+    ax.set_xlabel(curves[0].x_name if curves[0].kind != RIGHT else curves[0].x_name.replace("right", "right or down"))
     ax.set_title(TITLES.get(curves[0].kind, "Shift in space"), loc="left")
     if len(curves) > 1:
         ax.legend(frameon=False)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from openretina_cli.analysis.tuning import percent_of_maximum
-from openretina_cli.finding.files import number, png_bytes, publish
+from openretina_cli.finding.files import number, png_bytes, publish, save_bytes
 from openretina_cli.finding.tuning import Curve
 from openretina_cli.finding.tuning_figure import draw_tuning
+from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.store.json_file import json_bytes
 from openretina_cli.text import csv_text
 
-TABLE, FIGURE = "tuning.csv", "tuning.png"
+TABLE, FIGURE, PLACE = "tuning.csv", "tuning.png", f"tune{ENDING}"
 HEADER = (
     *("curve", "x_name", "x", "y_name", "y", "response", "percent_of_maximum"),
     *("slope_x", "slope_y", "outside_range"),
@@ -39,12 +42,16 @@ def write_tuning(curves: Sequence[Curve], title: str, folder: Path) -> list[Path
     Raises:
         ArtifactError: a file could not be written.
     """
-    figure = png_bytes(draw_tuning(curves, title))
-    table = csv_text([HEADER, *(row for curve in curves for row in _rows(curve))])
-    return publish(
-        folder,
-        {
-            FIGURE: lambda path: path.write_bytes(figure),
-            TABLE: lambda path: path.write_text(table, encoding="utf-8"),
-        },
-    )
+    contents = {
+        FIGURE: png_bytes(draw_tuning(curves, title)),
+        PLACE: json_bytes(finding("Tuning", _words(curves), FIGURE, [TABLE])),
+        TABLE: csv_text([HEADER, *(row for curve in curves for row in _rows(curve))]).encode("utf-8"),
+    }
+    return publish(folder, {name: partial(save_bytes, content) for name, content in contents.items()})
+
+
+def _words(curves: Sequence[Curve]) -> str:
+    """Where each curve is largest."""
+    tops = {curve.kind: float(curve.x[np.argmax(curve.response)]) for curve in curves if not len(curve.y)}
+    named = {curve.kind: curve.x_name for curve in curves}
+    return "Largest response at " + "; ".join(f"{named[kind]} {top:.3g}" for kind, top in tops.items()) + "."

@@ -178,6 +178,15 @@ class AbstractObjective:
         """The neurons that count, or None for all of the session."""
         return None
 
+    def clusters(self, response: Tensor) -> tuple[tuple[int, ...], ...]:
+        """The neurons that are compared, or answer as one, those that are to respond first; empty for a neuron alone.
+
+        Args:
+            response: `(time, neuron)` to the final stimulus, of all neurons that count.
+        """
+        del response
+        return ()
+
     def __add__(self, other: AbstractObjective) -> WeightedSumObjective:
         return WeightedSumObjective([(1.0, self), (1.0, other)])
 
@@ -264,6 +273,11 @@ class MeanResponseObjective(ReducedObjective):
         """The neurons of the mean."""
         return tuple(self._neuron_indices)
 
+    def clusters(self, response: Tensor) -> tuple[tuple[int, ...], ...]:
+        """The neurons of the mean, where there are several."""
+        del response
+        return (self.neurons(),) if len(self._neuron_indices) > 1 else ()
+
     def __repr__(self) -> str:
         verb = "increase" if self.sign > 0 else "decrease"
         return f"{verb} {named(self._neuron_indices)}, {self._response_reducer!r}"
@@ -319,6 +333,10 @@ class OuterObjective(AbstractObjective):
     def neurons(self) -> tuple[int, ...] | None:
         """The inner objective's neurons."""
         return self._of.neurons()
+
+    def clusters(self, response: Tensor) -> tuple[tuple[int, ...], ...]:
+        """The inner objective's clusters."""
+        return self._of.clusters(response)
 
 
 class WeightedSumObjective(AbstractObjective):

@@ -11,8 +11,11 @@ from torch import Tensor
 from openretina_cli.checks import NeuronChoice, closest, neuron_choice, require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.objective.base import MeanResponseObjective, Model, ReducedObjective
+from openretina_cli.objective.base import MeanResponseObjective, Model, ReducedObjective, named
 from openretina_cli.reducer import ResponseReducer
+
+MOST_NAMED = 20
+"""Neurons of several types that are listed; more are counted, so that a name fits a title."""
 
 
 def choose_session(facts: ModelFacts, session: str | None) -> str:
@@ -92,6 +95,17 @@ def neurons_meant(facts: ModelFacts, session: str, neuron: object, group: int | 
     return choose_neurons(facts, session, neuron_choice(name, neuron), name)
 
 
+def cluster_name(facts: ModelFacts, session: str, neurons: Sequence[int]) -> str:
+    """What neurons are called: their cell type where they share one, and a neuron alone by its number, too."""
+    groups = facts.groups.get(session, ())
+    types = {groups[neuron] for neuron in neurons} if groups else set()
+    number = types.pop() if len(types) == 1 else None
+    label = "" if number is None else f"{facts.group_names.get(number, 'unnamed')} ({number})"
+    if len(neurons) == 1:
+        return f"{named(neurons)}, {label}" if label else named(neurons)
+    return label or (named(neurons) if len(neurons) <= MOST_NAMED else f"{len(neurons)} neurons")
+
+
 class ChosenNeurons(MeanResponseObjective):
     """The mean response of the neurons that the settings choose; `sign` is that of the class mixed in.
 
@@ -166,6 +180,11 @@ class ChosenPair(ReducedObjective):
         both = torch.stack([response[:, some].mean(dim=-1) for some in (self._ones, self._others)], dim=-1)
         one, other = self._response_reducer.forward(both).unbind()
         return one, other
+
+    def clusters(self, response: Tensor) -> tuple[tuple[int, ...], ...]:
+        """Both."""
+        del response
+        return tuple(self._ones), tuple(self._others)
 
     def neurons(self) -> tuple[int, ...]:
         """All neurons that are compared."""

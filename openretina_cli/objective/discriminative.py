@@ -11,7 +11,7 @@ from openretina_cli.checks import neuron_list, positive, require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.objective.base import Model, ReducedObjective, named
-from openretina_cli.objective.cells import cell_types, choose_neurons, neurons_of_type
+from openretina_cli.objective.cells import cell_types, choose_neurons, cluster_name, neurons_of_type
 from openretina_cli.reducer import ResponseReducer
 
 CLUSTERS_NAMED = 4
@@ -46,6 +46,7 @@ class ContrastiveNeuronObjective(ReducedObjective):
     ) -> None:
         super().__init__(model, data_key, response_reducer)
         self._clusters = [list(on_cluster_idc), *(list(cluster) for cluster in off_cluster_idc_list)]
+        self._names = [named(cluster) for cluster in self._clusters]
         self._temperature = temperature
 
     def score(self, response: Tensor) -> Tensor:
@@ -58,8 +59,13 @@ class ContrastiveNeuronObjective(ReducedObjective):
         """The neurons of all clusters."""
         return tuple(dict.fromkeys(neuron for cluster in self._clusters for neuron in cluster))
 
+    def clusters(self, response: Tensor) -> tuple[tuple[int, ...], ...]:
+        """The cluster that is to respond, and the others."""
+        del response
+        return tuple(map(tuple, self._clusters))
+
     def __repr__(self) -> str:
-        on, *off = (named(cluster) for cluster in self._clusters)
+        on, *off = self._names
         others = " / ".join(off) if len(off) <= CLUSTERS_NAMED else f"{len(off)} other clusters"
         return f"{on} against {others}, temperature {self._temperature:g}, {self._response_reducer!r}"
 
@@ -109,3 +115,4 @@ class MostDiscriminativeStimulus(ContrastiveNeuronObjective):
         positive("temperature", temperature)
         responding, silent = _clusters(facts, data_key, on, off)
         super().__init__(model, responding, silent, data_key, response_reducer, temperature)
+        self._names = [cluster_name(facts, data_key, cluster) for cluster in self._clusters]

@@ -28,5 +28,11 @@ class SparseObjective(ReducedObjective):
         start, stop = self._response_reducer.window(len(response))
         return 2 * response[start:stop].max() - self._response_reducer.forward(response).sum()
 
+    def clusters(self, response: Tensor) -> tuple[tuple[int, ...], ...]:
+        """The neuron with the largest response in the window, and the others."""
+        start, stop = self._response_reducer.window(len(response))
+        winner = int(response[start:stop].amax(0).argmax())
+        return (winner,), tuple(neuron for neuron in range(response.shape[1]) if neuron != winner)
+
     def __repr__(self) -> str:
         return f"one strong neuron in a silent field, {self._response_reducer!r}"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.analysis.decomposition import RankOne, decompose
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store import arrays
 from openretina_cli.store.names import RESPONSE, STIMULUS
-from openretina_cli.store.result import read_result
+from openretina_cli.store.result import Result, read_result
 from openretina_cli.store.starts import labels_of, remark_of
 from openretina_cli.text import one_line
 
@@ -23,6 +26,18 @@ DRAWN = ("channels", "neurons", "lag_frames", "window_response_frames", "frame_r
 
 MAX_LAG = 100_000
 """Frames before the first response, and last frame of the window; the time axis reaches so far."""
+
+
+class Cluster(NamedTuple):
+    """Neurons whose mean response a figure shows.
+
+    Attributes:
+        name: what they are, such as their cell type.
+        traces: their columns in the responses.
+    """
+
+    name: str
+    traces: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,8 @@ class RunView:
         remark: a sentence about the starts or the set that the stimulus is from; empty where there was one start.
         members: the stimuli of the set; empty where there is none.
         labels: what stands above each of them.
+        clusters: what the objective compares, the neurons that are to respond first; empty for neurons alone.
+        history: `(step, 2)`, iteration and objective of each measured stimulus; empty where it is not known.
     """
 
     stimulus: NDArray[np.float32]
@@ -56,6 +73,8 @@ class RunView:
     remark: str = ""
     members: tuple[NDArray[np.float32], ...] = ()
     labels: tuple[str, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    history: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __post_init__(self) -> None:
         """Makes the names safe to draw, whatever file they come from."""
@@ -64,6 +83,12 @@ class RunView:
         object.__setattr__(self, "labels", tuple(map(one_line, self.labels)))
         for name in ("title", "remark"):
             object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_TITLE))
+        object.__setattr__(self, "clusters", tuple(Cluster(one_line(c.name), c.traces) for c in self.clusters))
+
+    @cached_property
+    def parts(self) -> tuple[RankOne, ...]:
+        """Each channel taken apart, once for the result, the figure and whoever else asks."""
+        return tuple(decompose(channel) for channel in self.stimulus)
 
     @property
     def stimulus_window(self) -> tuple[int, int] | None:
@@ -104,7 +129,17 @@ def read_view(folder: Path) -> RunView:
         remark=remark_of(result.tree),
         members=members,
         labels=labels if members else (),
+        clusters=_clusters(result),
+        history=arrays.read_history(folder),
     )
+
+
+def _clusters(result: Result) -> tuple[Cluster, ...]:
+    """The clusters that a result states; none where one of them names a neuron that has no trace."""
+    places = {neuron: place for place, neuron in enumerate(result.neurons)}
+    if not all(neuron in places for _, neurons in result.clusters for neuron in neurons):
+        return ()
+    return tuple(Cluster(name, tuple(places[n] for n in neurons)) for name, neurons in result.clusters)
 
 
 def _response(folder: Path, traces: int) -> NDArray[np.float32]:

@@ -11,6 +11,8 @@ from openretina_cli.store.names import CONFIG
 
 SUMMARY = "summary.csv"
 STIMULI = "stimuli.npz"
+SEEDS = "seeds.csv"
+"""A row per cell of which there are runs with several seeds."""
 PAGE = "index.html"
 
 LOG = "optimize.log"

@@ -7,12 +7,13 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openretina_cli.report.page_data import page_data
 from openretina_cli.report.pictures import Pictures
 from openretina_cli.report.run import Run
+from openretina_cli.report.seeds import Cell
 from openretina_cli.store.package import PACKAGE, own_text
 
 PARTS = PACKAGE / "report" / "page"
@@ -24,7 +25,9 @@ SCRIPTS = (
     "state.js",
     "parts.js",
     "overview.js",
+    "seeds.js",
     "gallery.js",
+    "findings.js",
     "detail.js",
     "compare.js",
     "theme.js",
@@ -36,7 +39,14 @@ SCRIPTS = (
 STYLES = ("style.css", "cards.css", "views.css", "paper.css")
 
 
-def page_html(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], single: bool) -> str:
+def page_html(
+    title: str,
+    runs: Sequence[Run],
+    pictures: Sequence[Pictures],
+    single: bool,
+    cells: Sequence[Cell] = (),
+    findings: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The page as text.
 
     Args:
@@ -44,6 +54,8 @@ def page_html(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
         runs: the runs, in their order.
         pictures: what is drawn of each.
         single: whether the folder is the only run itself, and not a folder of runs.
+        cells: groups of runs that differ by their seed.
+        findings: what verbs found on all of the runs.
     """
     script, style = "\n".join(_part(name) for name in SCRIPTS), "\n".join(_part(name) for name in STYLES)
     local = "'self' file: data: blob:"
@@ -53,7 +65,7 @@ def page_html(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
         "POLICY": f"default-src 'none'; img-src {local}; media-src {local}; "
         f"script-src {_hash(script)}; style-src {_hash(style)}",
         "STYLE": style,
-        "DATA": as_script_data(page_data(title, runs, pictures, single)),
+        "DATA": as_script_data(page_data(title, runs, pictures, single, cells, findings)),
         "SCRIPT": script,
     }
     fixed = re.split(r"<!--([A-Z]+)-->", _part("page.html"))

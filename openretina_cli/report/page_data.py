@@ -6,14 +6,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from openretina_cli.output.colors import PALETTE, channel_looks
-from openretina_cli.report.names import LINKED, MOST_FILES, STIMULI, SUMMARY
+from openretina_cli.report.names import LINKED, MOST_FILES, SEEDS, STIMULI, SUMMARY
 from openretina_cli.report.pictures import Pictures
 from openretina_cli.report.run import Run, Setup
+from openretina_cli.report.seeds import Cell
 from openretina_cli.report.summary import differing_settings
-from openretina_cli.store.result import ChannelNumbers
+from openretina_cli.store.result import STATED, ChannelNumbers
+
+PLACES = ("low", "high", *STATED)
+"""Numbers of a channel behind its polarity, in their order; `page/data.js` has the same names."""
 
 
-def page_data(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], single: bool) -> dict[str, Any]:
+FEW = 4
+"""Digits of the numbers of a channel, of which a run has some dozens, and the page shows three digits."""
+
+
+def page_data(
+    title: str,
+    runs: Sequence[Run],
+    pictures: Sequence[Pictures],
+    single: bool,
+    cells: Sequence[Cell] = (),
+    findings: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """The page's data as plain values; `page/data.js` is their reader.
 
     Args:
@@ -21,6 +36,8 @@ def page_data(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
         runs: the runs, in their order.
         pictures: what is drawn of each.
         single: whether the folder is the only run itself.
+        cells: groups of runs that differ by their seed.
+        findings: what verbs found on all of the runs; those on one run are among its facts.
     """
     setups = list(dict.fromkeys(run.setup for run in runs))
     places = {setup: place for place, setup in enumerate(setups)}
@@ -29,7 +46,9 @@ def page_data(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
     return {
         "title": title,
         "single": single,
-        "downloads": [SUMMARY, STIMULI],
+        "downloads": [SUMMARY, *([SEEDS] if cells else []), STIMULI],
+        "cells": [_cell(cell) for cell in cells],
+        "findings": [] if single else list(findings),
         "files": names,
         "palette": list(PALETTE),
         "setups": [_setup(setup) for setup in setups],
@@ -46,6 +65,11 @@ def page_data(title: str, runs: Sequence[Run], pictures: Sequence[Pictures], sin
             for run, drawn in zip(runs, pictures, strict=True)
         ],
     }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    numbers = {name: _rounded(getattr(cell, name)) for name in ("mean", "sd", "cosine")}
+    return {"runs": cell.runs, **numbers, **({"picture": cell.picture} if cell.picture else {})}
 
 
 def _setup(setup: Setup) -> dict[str, Any]:
@@ -110,12 +134,15 @@ def _all_facts(run: Run) -> Iterator[tuple[str, Any]]:
     for key, value in (("initial", run.initial), ("final", run.final), ("best", run.best), ("norm", run.norm)):
         yield key, _rounded(value)
     yield "wall", _rounded(run.wall_time)
+    yield from (("cell", run.cell), ("cosine", _rounded(run.cosine)), ("colour", _rounded(run.colour)))
+    yield from (("members", [*map(_rounded, run.members or ())]), ("natural", [*map(_rounded, run.natural or ())]))
+    yield "findings", list(run.findings)
     numbers = [run.numbers.get(channel, ChannelNumbers()) for channel in run.setup.channels]
     yield (
         "numbers",
-        [[*map(_rounded, (n.low, n.high, n.explained_variance, n.centre_frequency)), n.polarity] for n in numbers],
+        [[n.polarity, *(_rounded(getattr(n, name), FEW) for name in PLACES)] for n in numbers],
     )
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _rounded(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")

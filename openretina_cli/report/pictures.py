@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openretina_cli.analysis.decomposition import RankOne, decompose, stimulus_array
-from openretina_cli.analysis.description import describe_parts
+from openretina_cli.analysis.description import Scale, describe_parts
 from openretina_cli.errors import ArtifactError, OpenRetinaError
 from openretina_cli.report.run import UNREADABLE, Run
 from openretina_cli.store.arrays import read_response, read_stimulus
 from openretina_cli.store.names import STIMULUS
-from openretina_cli.store.result import ChannelNumbers
+from openretina_cli.store.result import ChannelNumbers, channel_numbers
 from openretina_cli.store.values import text
 
 LARGEST_EDGE = 64
@@ -50,16 +50,16 @@ def look_at(run: Run) -> tuple[Run, Pictures]:
         return replace(run, status=UNREADABLE, error=problem), {}
     parts = [decompose(channel) for channel in stimulus]
     run = replace(run, shape=stimulus.shape, numbers=_numbers(run, stimulus, parts))
-    return run, {**_components(parts), **_response(run)}
+    return run, {**components(parts), **_response(run)}
 
 
 def _numbers(run: Run, stimulus: NDArray[np.float32], parts: Sequence[RankOne]) -> dict[str, ChannelNumbers]:
     """The numbers that the result states, else those of the stimulus."""
-    found = describe_parts(parts, run.setup.channels, run.setup.frame_rate)
+    scale = Scale(run.setup.frame_rate, run.setup.pixel_size)
+    found = {} if run.described else describe_parts(parts, run.setup.channels, scale)
     numbers = {}
-    for values, (channel, described) in zip(stimulus, found.items(), strict=True):
-        measured = ChannelNumbers(float(values.min()), float(values.max()), *described.values())
-        stated = run.numbers[channel]
+    for values, (channel, stated) in zip(stimulus, run.numbers.items(), strict=True):
+        measured = channel_numbers(found.get(channel, {}), float(values.min()), float(values.max()))
         known = {name: value for name, value in vars(stated).items() if value is not None}
         numbers[channel] = replace(measured, **known)
     return numbers
@@ -69,7 +69,7 @@ def _text(values: NDArray[Any]) -> str:
     return base64.b64encode(values.tobytes()).decode("ascii")
 
 
-def _components(parts: Sequence[RankOne]) -> Pictures:
+def components(parts: Sequence[RankOne]) -> Pictures:
     """Pictures as bytes around 127, time courses as 16-bit numbers, little-endian, each with its own scale."""
     block = -(-max(parts[0].spatial.shape) // LARGEST_EDGE)
     pictures = np.stack([smaller(part.spatial, block) for part in parts])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from openretina_cli.errors import ArtifactError
+from openretina_cli.report.findings import read_findings
 from openretina_cli.report.names import LINKED, MOST_FILES, link
 from openretina_cli.store.finder import shown_name
 from openretina_cli.store.names import FAILURE, RESULT, is_plain
@@ -23,7 +24,7 @@ from openretina_cli.store.result import (
     read_result,
 )
 from openretina_cli.store.starts import remark_of
-from openretina_cli.store.values import flatten, texts
+from openretina_cli.store.values import below, flatten, texts
 
 FAILED, UNREADABLE = "failed", "unreadable"
 
@@ -79,6 +80,13 @@ class Run:
         files: those of the known files that are there.
         remark: a sentence about the starts or the set that the stimulus is from.
         shape: `(channel, time, height, width)` of the stimulus that was read.
+        described: whether the result has all numbers of the stimulus, or says why it has not.
+        members: mean and standard deviation of the scores on the members of an ensemble.
+        natural: percentile among natural clips, response to the best of them, and their number.
+        colour: angle in degrees.
+        cell: place of the group of runs that differ from this one by their seed.
+        cosine: with the best seed of that group.
+        findings: what verbs found on the run, see `report.findings`.
     """
 
     path: Path
@@ -108,6 +116,13 @@ class Run:
     files: tuple[str, ...] = ()
     remark: str = ""
     shape: tuple[int, ...] | None = None
+    described: bool = False
+    members: tuple[float, float] | None = None
+    natural: tuple[float, float, int] | None = None
+    colour: float | None = None
+    cell: int | None = None
+    cosine: float | None = None
+    findings: Sequence[Mapping[str, Any]] = ()
 
 
 def read_run(path: Path, root: Path) -> Run:
@@ -168,8 +183,19 @@ def _finished(run: Run) -> Run:
         settings=settings,
         numbers=result.numbers,
         remark=remark_of(result.tree),
+        described=all(below(result.tree, f"description.{channel}.reasons") is not None for channel in result.channels),
+        findings=read_findings(run.path),
+        members=None if math.isnan(result.member_mean) else (result.member_mean, result.member_sd),
+        natural=_natural(result),
+        colour=_known(result.colour),
         files=(*run.files, *_other_files(run.path, result)),
     )
+
+
+def _natural(result: Result) -> tuple[float, float, int] | None:
+    if math.isnan(result.natural) or result.natural_clips is None:
+        return None
+    return result.natural, result.natural_best, result.natural_clips
 
 
 def _other_files(path: Path, result: Result) -> Iterator[str]:

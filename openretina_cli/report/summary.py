@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from openretina_cli.report.run import Run
-from openretina_cli.store.result import ChannelNumbers
+from openretina_cli.report.seeds import Cell
+from openretina_cli.store.result import STATED, ChannelNumbers
 from openretina_cli.text import csv_text
 
 OWN_COLUMNS = ("session", "neuron", "seed", "group")
 """Settings that the table has columns for anyway."""
 
 
-def summary_csv(runs: Sequence[Run]) -> str:
-    """The table as text; a value that is not known is empty, and several in one cell are parted by " | "."""
+def summary_csv(runs: Sequence[Run], cells: Sequence[Cell] = ()) -> str:
+    """The table as text; a value that is not known is empty, and several in one cell are parted by " | ".
+
+    Args:
+        runs: the runs, in their order.
+        cells: groups of runs that differ by their seed.
+    """
     varying, channels = differing_settings(runs), channels_of(runs)
-    rows = [dict(_cells(run, varying, channels)) for run in runs]
+    rows = [dict(_cells(run, varying, channels, cells)) for run in runs]
     return csv_text([list(row) for row in rows[:1]] + [list(row.values()) for row in rows])
 
 
@@ -43,7 +49,9 @@ def differing_settings(runs: Sequence[Run]) -> list[str]:
     return sorted(chosen, key=order.__getitem__)
 
 
-def _cells(run: Run, varying: Sequence[str], channels: Sequence[str]) -> Iterator[tuple[str, object]]:
+def _cells(
+    run: Run, varying: Sequence[str], channels: Sequence[str], cells: Sequence[Cell]
+) -> Iterator[tuple[str, object]]:
     yield "status", run.status
     yield "session", run.session
     yield "neuron", " ".join(map(str, run.neurons))
@@ -55,24 +63,40 @@ def _cells(run: Run, varying: Sequence[str], channels: Sequence[str]) -> Iterato
     yield "objective", run.objective
     for name in ("initial", "final", "best"):
         yield f"objective_{name}", _rounded(getattr(run, name))
+    yield from zip(("members_mean", "members_sd"), map(_rounded, run.members or (None, None)), strict=True)
+    names = ("natural_percentile", "natural_best", "natural_clips")
+    yield from zip(names, map(_rounded, run.natural or (None,) * 3), strict=True)
+    if cells:
+        yield from _seed_cells(run, cells)
     yield "iterations", run.iterations
     yield "stop_reason", run.stop_reason
     yield "starts", run.remark
     yield "stimulus_norm", _rounded(run.norm)
     for channel in channels:
         yield from _channel_cells(channel, run.numbers.get(channel, ChannelNumbers()))
+    yield "colour_angle_deg", _rounded(run.colour)
     yield "wall_time_s", _rounded(run.wall_time)
     yield "warnings", " | ".join(run.warnings)
     yield "error", run.error
     yield "folder", run.name
 
 
+def _seed_cells(run: Run, cells: Sequence[Cell]) -> Iterator[tuple[str, object]]:
+    """What the seeds of a run's cell have in common, and where the run is among them."""
+    cell = None if run.cell is None else cells[run.cell]
+    yield "cell", run.cell
+    yield "seeds", "" if cell is None else len(cell.runs)
+    yield "seed_cosine", _rounded(run.cosine)
+    for name in ("mean", "sd", "cosine"):
+        yield f"seeds_{name}", "" if cell is None else _rounded(getattr(cell, name))
+
+
 def _channel_cells(channel: str, numbers: ChannelNumbers) -> Iterator[tuple[str, object]]:
     yield f"{channel}_min", _rounded(numbers.low)
     yield f"{channel}_max", _rounded(numbers.high)
-    yield f"{channel}_centre_frequency_hz", _rounded(numbers.centre_frequency)
     yield f"{channel}_polarity", numbers.polarity
-    yield f"{channel}_explained_variance", _rounded(numbers.explained_variance)
+    for name, stated in STATED.items():
+        yield f"{channel}_{stated}", _rounded(getattr(numbers, name))
 
 
 def _rounded(value: float | None) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openretina_cli.errors import ArtifactError, SettingError
-from openretina_cli.report.names import PAGE, STIMULI, SUMMARY
+from openretina_cli.report.findings import read_findings
+from openretina_cli.report.names import PAGE, SEEDS, STIMULI, SUMMARY
 from openretina_cli.report.page import page_html
 from openretina_cli.report.pictures import Pictures, look_at
 from openretina_cli.report.run import Run, read_run
+from openretina_cli.report.seeds import seeds_csv, together
 from openretina_cli.report.stack import write_stack
 from openretina_cli.report.summary import summary_csv
 from openretina_cli.store.aside import aside, move_files
@@ -58,13 +60,19 @@ def write_report(directory: Path, on_run: Callable[[int, int], None] | None = No
     if not os.access(directory, os.W_OK | os.X_OK):
         raise SettingError(f"{directory} cannot be written", expected="a folder that is yours to write in")
     runs, pictures = _look_at_all(places, directory, on_run or (lambda done, total: None))
+    runs, cells = together(runs)
     try:
         with aside(directory, "report") as place:
-            write_stack(runs, place / STIMULI)
-            (place / SUMMARY).write_bytes(summary_csv(runs).encode("utf-8"))
+            write_stack(runs, place / STIMULI, cells)
+            (place / SUMMARY).write_bytes(summary_csv(runs, cells).encode("utf-8"))
+            if cells:
+                (place / SEEDS).write_bytes(seeds_csv(runs, cells).encode("utf-8"))
             title = os.fsencode(directory.resolve().name).decode("utf-8", "replace")
-            (place / PAGE).write_bytes(page_html(title, runs, pictures, places == [directory]).encode("utf-8"))
-            move_files(place, directory, (SUMMARY, STIMULI, PAGE))
+            page = page_html(title, runs, pictures, places == [directory], cells, read_findings(directory))
+            (place / PAGE).write_bytes(page.encode("utf-8"))
+            move_files(place, directory, (SUMMARY, STIMULI, *([SEEDS] if cells else []), PAGE))
+            if not cells:
+                (directory / SEEDS).unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(
             f"{directory} cannot be written: {error.strerror or error}", repair="a disk with more room"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from openretina_cli.analysis.description import describe_stimulus
+from openretina_cli.analysis.description import Scale, describe_colour, describe_parts
 from openretina_cli.output.base import Numbers
 from openretina_cli.output.chosen import chosen_outputs, files_of, pictures_of
+from openretina_cli.output.view import RunView
+from openretina_cli.run.members import recorded_members
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.solver import Solved
 from openretina_cli.store.identity import SCHEMA
@@ -33,6 +36,26 @@ def _stimulus_facts(solved: Solved) -> dict[str, Any]:
     }
     norm = float(np.linalg.norm(stimulus.astype(np.float64)))
     return {"shape": [1, *stimulus.shape], "norm": norm, "range": ranges}
+
+
+def _descriptions(view: RunView, channels: Sequence[str]) -> dict[str, Any]:
+    """Each channel in a few numbers, and the colour of the stimulus."""
+    frames = view.stimulus.shape[1]
+    seen = None if view.window is None else (view.window[0], min(view.window[1] + view.lag, frames))
+    scale = Scale(view.frame_rate, view.pixel_size, seen)
+    return {
+        "description": describe_parts(view.parts, channels, scale),
+        "colour": describe_colour(view.stimulus, view.parts, scale),
+    }
+
+
+def _clusters(solved: Solved) -> list[dict[str, Any]]:
+    """What the objective compares, those that are to respond first."""
+    neurons = solved.plan.neurons
+    return [
+        {"name": cluster.name, "neurons": [neurons[place] for place in cluster.traces]}
+        for cluster in solved.view.clusters
+    ]
 
 
 def _cell_types(plan: Plan) -> list[str]:
@@ -69,13 +92,15 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "neurons": list(plan.neurons),
         "traces": list(solved.view.trace_names),
         "cell_types": _cell_types(plan),
+        "clusters": _clusters(solved),
         "seed": plan.settings.seed,
         **outcome.record,
+        "members": recorded_members(solved.members),
         "iterations": outcome.history[-1].iteration,
         "kept": {"rule": plan.settings.keep, "iteration": outcome.kept},
         "stop_reason": outcome.stop_reason,
         "stimulus": _stimulus_facts(solved),
-        "description": describe_stimulus(solved.view.stimulus, facts.channels, facts.frame_rate),
+        **_descriptions(solved.view, facts.channels),
         "constraints": [repr(constraint) for constraint in plan.problem.constraints],
         "warnings": list(solved.warnings),
         "lag_frames": facts.lag,

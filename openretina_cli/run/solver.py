@@ -19,8 +19,10 @@ from openretina_cli.errors import OpenRetinaError
 from openretina_cli.loop.loop import Outcome, optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.seeding import seeded
-from openretina_cli.output.view import RunView
+from openretina_cli.objective.cells import cluster_name
+from openretina_cli.output.view import Cluster, RunView
 from openretina_cli.run.currency import Currency
+from openretina_cli.run.members import member_scores
 from openretina_cli.run.model import Workbench
 from openretina_cli.run.problem import Plan, accelerate, full_responses
 from openretina_cli.run.restarts import optimize_best
@@ -61,6 +63,7 @@ class Solved:
         device: where it ran.
         seconds: wall time of the stack it was solved in.
         batch: number of runs in that stack.
+        members: the score of the stimulus on each member of an ensemble; None where there are none.
     """
 
     plan: Plan
@@ -70,6 +73,7 @@ class Solved:
     device: torch.device
     seconds: float
     batch: int
+    members: tuple[float, ...] | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -101,6 +105,8 @@ def _view(plan: Plan, outcome: Outcome, response: Tensor) -> RunView:
     facts, own = plan.retina.facts, plan.problem.objective.own_trace
     held = _held(response, stimulus.shape[1], facts)
     stride = facts.response_stride
+    clusters = plan.problem.objective.clusters(response)
+    places = {neuron: place for place, neuron in enumerate(plan.neurons)}
     return RunView(
         stimulus=stimulus.float().cpu().numpy().astype(np.float32),
         channels=facts.channels,
@@ -114,6 +120,11 @@ def _view(plan: Plan, outcome: Outcome, response: Tensor) -> RunView:
         remark=remark_of(outcome.record),
         members=tuple(member.float().cpu().numpy() for member in outcome.members),
         labels=labels_of(outcome.record),
+        clusters=tuple(
+            Cluster(cluster_name(facts, plan.session, some), tuple(places[neuron] for neuron in some))
+            for some in clusters
+        ),
+        history=np.array([[step.iteration, step.objective] for step in outcome.history]),
     )
 
 
@@ -209,12 +220,13 @@ class Solver:
         ]
 
     def _solved(self, plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> Iterator[Solved]:
-        responses = full_responses(plans, [outcome.stimulus for outcome in outcomes])
+        stimuli = [outcome.stimulus for outcome in outcomes]
+        responses, members = full_responses(plans, stimuli), member_scores(plans, stimuli)
         seconds = time.perf_counter() - started
-        for plan, outcome, response in zip(plans, outcomes, responses, strict=True):
+        for plan, outcome, response, scores in zip(plans, outcomes, responses, members, strict=True):
             view = _view(plan, outcome, response)
             identity = self.currency.identity(plan.settings, plan.retina.facts.sha256)
-            yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans))
+            yield Solved(plan, identity, outcome, view, self.bench.device, seconds, len(plans), scores)
 
 
 def _stack_of(

@@ -29,21 +29,22 @@ def read_stimulus(file: str, shape: Shape) -> Tensor:
     return stimulus
 
 
-def read_movies(file: str, shape: Shape) -> Tensor:
+def read_movies(file: str, shape: Shape, setting: str = "stimulus.movie") -> Tensor:
     """Read movies `(clip, channel, time, height, width)`, z-scored, at least as long as a stimulus.
 
     Args:
         file: a `.pt` or `.npy` file with such a tensor, or with one movie `(channel, time, height, width)`.
         shape: the `(channel, time, height, width)` of a stimulus.
+        setting: that names the file, for errors.
 
     Raises:
         SettingError: the file cannot be read, or its movies do not fit.
     """
-    movies = read_tensor("stimulus.movie", file)
+    movies = read_tensor(setting, file)
     movies = movies[None] if movies.dim() == 4 else movies
     channels, frames, height, width = shape
     fits = movies.dim() == 5 and len(movies) and movies.shape[1] == channels and movies.shape[3:] == (height, width)
     if not fits or movies.shape[2] < frames:
         expected = f"(clip, {channels}, time, {height}, {width}) with {frames} frames or more"
-        raise SettingError(f"stimulus.movie={file} holds shape {tuple(movies.shape)}", expected=expected)
+        raise SettingError(f"{setting}={file} holds shape {tuple(movies.shape)}", expected=expected)
     return movies

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from openretina_cli.errors import ArtifactError
 from openretina_cli.store.files import RefusedError, read_text, refusing
-from openretina_cli.store.names import MEMBERS, RESPONSE, STIMULUS
+from openretina_cli.store.names import HISTORY, MEMBERS, RESPONSE, STIMULUS
 from openretina_cli.store.stimulus_file import read_members_file, read_stimulus_file
 
 MAX_TABLE_BYTES = 2**24
@@ -38,21 +39,34 @@ def read_members(folder: Path) -> NDArray[np.float32] | None:
     return read_members_file(path) if path.exists() else None
 
 
+def read_history(folder: Path) -> NDArray[np.float64]:
+    """Iteration and objective `(step, 2)` of each stimulus that a run measured; empty where they cannot be read."""
+    try:
+        header, table = _read_table(folder / HISTORY, "a row of numbers per step", empty="nan")
+        found = table[:, [header.index("iteration"), header.index("objective")]]
+    except (ArtifactError, ValueError):
+        return np.zeros((0, 2))
+    return found if np.isfinite(found).all() else np.zeros((0, 2))
+
+
 def read_response(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
     """The header of a run's table of responses, and its numbers `(row, column)`.
 
     Raises:
         ArtifactError: the table cannot be read, is too large, or is not made of numbers.
     """
-    path = folder / RESPONSE
-    with refusing(path, "a row of numbers per response frame"):
+    return _read_table(folder / RESPONSE, "a row of numbers per response frame")
+
+
+def _read_table(path: Path, expected: str, empty: str = "") -> tuple[list[str], NDArray[np.float64]]:
+    with refusing(path, expected):
         content = read_text(path, MAX_TABLE_BYTES)
         first, _, rest = content.partition("\n")
         if first.count(",") >= MAX_COLUMNS or rest.count("\n") > MAX_ROWS or content.count(",") > MAX_CELLS:
             raise RefusedError(f"at most {MAX_ROWS} rows, {MAX_COLUMNS} columns and {MAX_CELLS} cells are read")
         header, *rows = csv.reader(line for line in content.split("\n") if line)
         try:
-            table = np.array([[float(cell) for cell in row] for row in rows], np.float64)
+            table = np.array([[float(cell or empty) for cell in row] for row in rows], np.float64)
         except ValueError as error:
             raise RefusedError("a row is not made of numbers") from error
         return header, table.reshape(len(rows), len(header))

@@ -17,6 +17,8 @@ from openretina_cli.store.files import read_mapping, read_yaml
 from openretina_cli.store.names import CONFIG, FAILURE, OVERRIDES, RESULT
 
 COMPLETED, DIVERGED = "completed", "diverged"
+MOST_CLUSTERS = 1_000
+"""Clusters of neurons that an objective compares; a session has some dozen cell types."""
 
 SHOWN = (
     *("status", "failure", "objective.initial", "objective.final", "iterations", "stop_reason", "stimulus.norm"),
@@ -34,6 +36,38 @@ class ChannelNumbers:
     explained_variance: float | None = None
     centre_frequency: float | None = None
     polarity: str | None = None
+    centre_diameter: float | None = None
+    centre_right: float | None = None
+    centre_down: float | None = None
+    surround: float | None = None
+    peak: float | None = None
+    previous_peak: float | None = None
+    temporal_contrast: float | None = None
+
+
+STATED = {
+    "explained_variance": "explained_variance",
+    "centre_frequency": "centre_frequency_hz",
+    "centre_diameter": "centre_diameter_um",
+    "centre_right": "centre_right_um",
+    "centre_down": "centre_down_um",
+    "surround": "surround_strength",
+    "peak": "peak_s",
+    "previous_peak": "previous_peak_s",
+    "temporal_contrast": "temporal_contrast",
+}
+"""Names of numbers in the file; `analysis.description` has their definitions."""
+
+
+def channel_numbers(described: Mapping[str, Any], low: float | None, high: float | None) -> ChannelNumbers:
+    """The numbers of a channel, of which a file may have any, or others in their place."""
+    polarity = values.text(described.get("polarity"))
+    return ChannelNumbers(
+        low=low,
+        high=high,
+        polarity=polarity if polarity in ("on", "off") else None,
+        **{name: values.number(described.get(stated)) for name, stated in STATED.items()},
+    )
 
 
 def _stated(name: str, read: Callable[[object], Any], expected: str, default: object, nullable: bool = False) -> Any:
@@ -69,6 +103,13 @@ class Result:
         path: the file.
         tree: all of it, as plain values.
         flaws: by field name in the file, what is wrong with it and what was expected.
+        clusters: name and neurons of what the objective compares, those that are to respond first.
+        member_mean: of the scores on each member of an ensemble.
+        member_sd: their standard deviation.
+        natural: percent of natural clips that drive the model less, see `finding.natural`.
+        natural_best: response to the best of them.
+        natural_clips: how many there were.
+        colour: angle in degrees, see `analysis.description`.
     """
 
     path: Path
@@ -78,6 +119,7 @@ class Result:
     quality: tuple[float | None, ...]
     numbers: Mapping[str, ChannelNumbers]
     versions: str
+    clusters: tuple[tuple[str, tuple[int, ...]], ...]
     status: str = _text("status")
     failure: str = _text("failure", nullable=True)
     title: str = _text("title")
@@ -109,6 +151,12 @@ class Result:
     wall_time: float = _number("wall_time_s")
     finished: str = _text("finished")
     settings: Mapping[str, Any] = _stated("settings", values.mapping, "the settings of the run", {})
+    member_mean: float = _number("members.mean")
+    member_sd: float = _number("members.sd")
+    natural: float = _number("natural.percentile")
+    natural_best: float = _number("natural.best")
+    natural_clips: int | None = _stated("natural.clips", values.count, "a whole number from 0", None)
+    colour: float = _number("colour.angle_deg")
 
     def need(self, *names: str) -> None:
         """Refuse a result of which a field is missing or of another type.
@@ -178,14 +226,21 @@ def _numbers(tree: Mapping[str, Any], channel: str) -> ChannelNumbers:
     ranges, described = values.mapping(stimulus.get("range")) or {}, values.mapping(description.get(channel)) or {}
     limits = ranges.get(channel)
     low, high = map(values.number, limits) if isinstance(limits, list) and len(limits) == 2 else (None, None)
-    polarity = values.text(described.get("polarity"))
-    return ChannelNumbers(
-        low=low,
-        high=high,
-        explained_variance=values.number(described.get("explained_variance")),
-        centre_frequency=values.number(described.get("centre_frequency_hz")),
-        polarity=polarity if polarity in ("on", "off") else None,
-    )
+    return channel_numbers(described, low, high)
+
+
+def _clusters(value: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Name and neurons of each cluster; none where one of them is something else."""
+    pairs = [
+        (values.text(values.below(item, "name")), values.counts(values.below(item, "neurons")))
+        for item in _listed(value)
+    ]
+    sound = [(name, neurons) for name, neurons in pairs if name is not None and neurons]
+    return tuple(sound) if len(sound) == len(pairs) <= MOST_CLUSTERS else ()
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def result_of_tree(tree: Mapping[str, Any], path: Path) -> Result:
@@ -206,6 +261,7 @@ def result_of_tree(tree: Mapping[str, Any], path: Path) -> Result:
         seed=values.integer(tree.get("seed")),
         quality=values.numbers(tree.get("quality")) or (),
         numbers={channel: _numbers(tree, channel) for channel in stated["channels"]},
+        clusters=_clusters(tree.get("clusters")),
         versions=values.text(", ".join(f"{name} {value!s:.40}" for name, value in versions.items())) or "",
         **stated,
     )

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from openretina_cli.loop.loop import Problem
+from openretina_cli.run.natural import natural_clips
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
 from openretina_cli.simulation.retina import LAG, SimulatedRetina
-from openretina_cli.validation.control import natural_clips, natural_scores, window_to_cell
+from openretina_cli.validation.control import natural_scores, window_to_cell
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent, solve_all
 from openretina_cli.validation.verdict import Validation, gain
 

@@ -8,26 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from openretina_cli.constraint.base import constrained
 from openretina_cli.loop.loop import Problem
+from openretina_cli.run.natural import fit_clips, scores_of_clips
 from openretina_cli.simulation.bipolar import CENTRE_SIGMA
 from openretina_cli.simulation.ganglion import Cell
-from openretina_cli.simulation.movies import HEIGHT, WIDTH, movies
-
-CLIPS = 500
-CONTROL_SEED = 400
-"""Of the control's clips; no twin has seen them, in training or after it."""
-
-CHUNK = 50
-"""Clips in one call: 6 MB, so that a chunk stays in a processor's cache from one step to the next."""
-
-FAINTEST = 1e-6
-"""Where the window is fainter it is zero: numbers near 1e-40 cost a processor a hundred times as long as others."""
-
-
-def natural_clips(frames: int, count: int = CLIPS) -> Tensor:
-    """Natural-like clips `(clip, channel, frames, height, width)`, z-scored."""
-    return movies(count, CONTROL_SEED, frames)
+from openretina_cli.simulation.movies import HEIGHT, WIDTH
 
 
 def window_to_cell(clips: Tensor, row: float, column: float, sigma: float) -> Tensor:
@@ -45,12 +30,6 @@ def window_to_cell(clips: Tensor, row: float, column: float, sigma: float) -> Te
     rows = torch.exp(-0.5 * ((torch.arange(HEIGHT) - row) / sigma).square())
     columns = torch.exp(-0.5 * ((torch.arange(WIDTH) - column) / sigma).square())
     return clips * rows[:, None] * columns
-
-
-def scale_to_norm(clips: Tensor, norm: float) -> Tensor:
-    """Scale each clip `(clip, channel, time, height, width)` to an L2 norm; an empty clip stays empty."""
-    norms: Tensor = torch.linalg.vector_norm(clips.flatten(1), dim=1).clamp(min=1e-12)
-    return clips * (norm / norms).view(-1, 1, 1, 1, 1)
 
 
 def place(cells: Sequence[Cell]) -> tuple[float, float, float]:
@@ -72,6 +51,11 @@ def radius(cell: Cell) -> float:
     return math.hypot(math.hypot(*pooled) / math.sqrt(2) * cell.size, CENTRE_SIGMA)
 
 
+def window_of(cells: Sequence[Cell]) -> Tensor:
+    """The receptive field of cells as weights `(height, width)`."""
+    return window_to_cell(torch.ones(HEIGHT, WIDTH), *place(cells))
+
+
 def fit(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem: Problem) -> Tensor:
     """Clips as the optimiser might have made them: windowed in space and time, of a norm, under the constraints.
 
@@ -82,22 +66,9 @@ def fit(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem:
         norm: L2 norm.
         problem: whose constraints hold.
     """
-    window = window_to_cell(torch.ones(clips.shape[-2:]), *place(cells)).to(clips.device)
-    window = torch.where(window > FAINTEST, window, 0.0)
-    windowed = torch.zeros_like(clips)
-    windowed[:, :, seen] = clips[:, :, seen] * window
-    return constrained(problem.constraints, scale_to_norm(windowed, norm))
+    return fit_clips(clips, window_of(cells), seen, norm, problem)
 
 
-@torch.no_grad()
 def natural_scores(clips: Tensor, cells: Sequence[Cell], seen: slice, norm: float, problem: Problem) -> Tensor:
-    """The objectives `(clip,)` of the clips; the arguments are those of `fit`, the problem is one of the truth.
-
-    Every clip is played to every cell in its own window: there is no ranking beforehand that could miss the best.
-    """
-    objective, scores = problem.objective, []
-    for part in torch.split(clips, CHUNK):
-        fitted = fit(part, cells, seen, norm, problem)
-        together = objective.scores_responses
-        scores += [objective.forward(rows).reshape(-1) for rows in ([fitted] if together else torch.split(fitted, 1))]
-    return torch.cat(scores)
+    """The objectives `(clip,)` of the clips; the arguments are those of `fit`, the problem is one of the truth."""
+    return scores_of_clips(clips, window_of(cells), seen, norm, problem)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from openretina_cli.errors import ArtifactError
+from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.run.natural import CLIPS
 from openretina_cli.store.folder import RunFolder
+from openretina_cli.store.json_file import json_bytes
 from openretina_cli.text import csv_text
 from openretina_cli.validation.figure import write_figure
 from openretina_cli.validation.held_out import Rescored
@@ -16,6 +21,7 @@ from openretina_cli.validation.verdict import Validation, by_type
 
 TABLE = "validation.csv"
 FIGURE = "validation.png"
+PLACE = f"validate{ENDING}"
 HELD_OUT = "held_out.csv"
 
 
@@ -44,8 +50,23 @@ def write_validation(rows: Sequence[Validation], folder: RunFolder) -> list[Path
     with folder.stage() as aside:
         (aside / TABLE).write_text(validation_csv(rows), encoding="utf-8")
         write_figure(by_type(rows), aside / FIGURE)
+        (aside / PLACE).write_bytes(json_bytes(page_finding(rows)))
         _publish(folder, aside)
     return [folder.path / TABLE, folder.path / FIGURE]
+
+
+def page_finding(rows: Sequence[Validation]) -> dict[str, Any]:
+    """What the page of `openretina report` shows of a validation in its folder: a row per type."""
+    above, known = sum(row.above_natural for row in rows), [row.gain for row in rows if not math.isnan(row.gain)]
+    gained = f", with a mean gain of {sum(known) / len(known):.2f}" if known else ""
+    words = f"{above} of {len(rows)} stimuli beat the best of {CLIPS} natural clips{gained}."
+    means = ("gain", "natural_gain", "percentile", "cosine")
+    table = [["type", "objective", "stimuli", *means]]
+    for summary in by_type(rows):
+        numbers = [summary.mean(attrgetter(name)) for name in means]
+        cells = ["-" if math.isnan(value) else f"{value:.3g}" for value in numbers]
+        table.append([summary.label, summary.objective, str(len(summary.rows)), *cells])
+    return finding("Validation by the simulated retina", words, FIGURE, [TABLE], table)
 
 
 def write_held_out(rows: Sequence[Rescored], folder: RunFolder) -> list[Path]:

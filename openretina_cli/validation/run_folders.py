@@ -7,38 +7,29 @@ nothing is left to resolve.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from openretina_cli.config.paths import PATHS
-from openretina_cli.config.settings import Settings, settings_of_values
-from openretina_cli.config.stated import check_stated
+from openretina_cli.config.settings import Settings
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.member_files import member_files
 from openretina_cli.run.finished import finite, read_completed
 from openretina_cli.run.problem import Plan, plan_run
+from openretina_cli.run.stated import read_settings_of, settings_of
 from openretina_cli.simulation.build import SHIPPED
 from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.store.arrays import read_stimulus
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.finder import find_finished
-from openretina_cli.store.identity import Files
 from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.result import Result
 from openretina_cli.store.stimulus_file import read_stimulus_file
-from openretina_cli.store.values import below, mapping, number
+from openretina_cli.store.values import below, number
 from openretina_cli.validation.bench import Candidate
-
-LIMITS = {"max_iterations": 20_000, "frames": 300, "kernel_size": 1_001}
-"""Largest values of the settings by which time and memory of a validation grow; 300 frames of 500 clips take 350 MB."""
-
-MOST_FILES = 20
-"""Files that the settings of a run may name, each of which is read whole."""
 
 
 def read_results(folders: Sequence[Path]) -> tuple[list[Result], list[OpenRetinaError]]:
@@ -74,66 +65,6 @@ def of_simulation(results: Sequence[Result]) -> list[Result]:
     return chosen
 
 
-@contextmanager
-def _settings_of(folder: Path) -> Iterator[None]:
-    """Name the folder in whatever its settings raise: OmegaConf and constructors raise many kinds for unfit values.
-
-    Raises:
-        SettingError: the settings cannot be used.
-    """
-    try:
-        yield
-    except OpenRetinaError as error:
-        raise SettingError(f"{folder}: {error.problem}", expected=error.expected) from error
-    except Exception as error:
-        raise SettingError(f"{folder} has settings that cannot be used: {type(error).__name__}") from error
-
-
-def read_settings_of(result: Result) -> Settings:
-    """The settings that a result states.
-
-    Raises:
-        SettingError: they are missing or wrong, or name a class of the user's.
-    """
-    folder = result.path.parent
-    if "settings" in result.flaws:
-        raise SettingError(f"{result.path} has no settings", expected="a run of this version")
-    check_stated(result.settings, folder)
-    with _settings_of(folder):
-        # the run's place and outputs do not matter here, and may hold the time or Hydra's own settings
-        settings = settings_of_values({**result.settings, "out": "out", "output": {}})
-    rules = (*settings.constraint.values(), *settings.gradient.values())
-    for option in (settings.stopper, settings.stimulus, *rules):
-        for name, limit in LIMITS.items():
-            if (option.arguments.get(name) or 0) > limit:
-                raise SettingError(
-                    f"{folder} was made with {name}={option.arguments[name]}", expected=f"at most {limit}"
-                )
-    _check_files(result)
-    return settings
-
-
-def _check_files(result: Result) -> None:
-    """Refuse a run whose files are not what they were, as it would be planned with something else.
-
-    Raises:
-        SettingError: a file is gone or has changed, or the run states no digest of it.
-    """
-    folder, stated = result.path.parent, {name: below(result.settings, name) for name in PATHS}
-    recorded = mapping(below(result.tree, "identity.files")) or {}
-    named = {name for name, value in stated.items() if value is not None and not name.startswith(("out", "model."))}
-    if len(recorded) > MOST_FILES:
-        raise SettingError(f"{folder} names {len(recorded)} files", expected=f"at most {MOST_FILES}")
-    now = Files().identity(result.settings).files
-    for name in sorted(named.union(recorded)):
-        if name not in recorded or recorded[name] != now.get(name):
-            problem = "is not there" if name not in now else "has changed since" if name in recorded else "was not read"
-            raise SettingError(
-                f"{folder} was made with {name}={below(result.settings, name)!s:.200}, which {problem}",
-                expected="the file with which the run was made",
-            )
-
-
 def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, folder: Path) -> Plan:
     """The problem of a run, planned on the truth.
 
@@ -142,7 +73,7 @@ def _planned(settings: Settings, truth: SimulatedRetina, device: torch.device, f
     """
     start = settings.stimulus.arguments.get("file")
     stimulus = settings.stimulus if start is None else settings.stimulus.with_arguments(file=None)
-    with _settings_of(folder):
+    with settings_of(folder):
         plan = plan_run(replace(settings, stimulus=stimulus), truth, device)
     if start is None:
         return plan

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from openretina_cli.loop.loop import Outcome, Problem, optimize_stack
 from openretina_cli.models.retina import Retina
-from openretina_cli.run.problem import Plan, accelerate
+from openretina_cli.run import members
+from openretina_cli.run.problem import Plan
 from openretina_cli.stopper import OptimizationStopper
 
 STACK = {"cpu": 16, "cuda": 256, "mps": 64}
@@ -25,11 +26,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 def moved_onto(plans: Sequence[Plan], retina: Retina) -> list[Problem]:
     """The plans' problems, put to the fast form of another model with the same sessions and neurons."""
-    moved = [
-        replace(plan, retina=retina, problem=replace(plan.problem, objective=plan.problem.objective.on(retina)))
-        for plan in plans
-    ]
-    return [plan.problem for plan in accelerate(moved)]
+    return [plan.problem for plan in members.moved_onto(plans, retina)]
 
 
 def solve_all(problems: Sequence[Problem], stage: str, report: Report) -> list[Outcome]:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from openretina_cli.checks import closest, one_of
 from openretina_cli.completion import paths, starting
-from openretina_cli.errors import SettingError
-from openretina_cli.finding.command import load_model, open_runs, output_folder, read_words, tell_left_out, typed_model
+from openretina_cli.errors import OpenRetinaError, SettingError
+from openretina_cli.finding.command import (
+    Opened,
+    Words,
+    load_model,
+    open_runs,
+    output_folder,
+    read_words,
+    show_on_page,
+    tell_left_out,
+    typed_model,
+    whole,
+)
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.terminal.tables import columns_table
 from openretina_cli.text import one_line
 
 if TYPE_CHECKING:
-    from openretina_cli.finding.matrix import Responses
+    from openretina_cli.finding.natural import Control
     from openretina_cli.finding.runs import Stimulus
+    from openretina_cli.finding.types import TypeTable
     from openretina_cli.models.retina import Retina
 
 MOST_ROWS = 40
 """Types in the printed table."""
 WRITES_FILES = True
-NAMES = ("session", "normalise", "device", "out")
+MOST_CLIPS = 10_000
+"""Natural clips; of 2 x 50 x 18 x 16 values they take 1.2 GB."""
+NAMES = ("session", "normalise", "natural", "movie", "device", "out")
 HELP = """\
 usage: openretina respond DIR [KEY=VALUE ...]
 
@@ -32,12 +47,19 @@ each of them drives.
   openretina respond outputs/sweep               neurons of the runs' sessions
   openretina respond outputs/sweep session=all   neurons of all sessions
   openretina respond outputs/sweep normalise=share
+  openretina respond outputs/sweep natural=500
   openretina respond outputs/sweep against=simulated_retina against.members=[4]
 
   session=           a session, or all; by default those of the runs
   normalise=zscore   what the figure and the printed table show: raw, zscore (of
                      a neuron over stimuli), share (of the response to the
                      stimulus made for the neuron, else for its type)
+  natural=0          natural clips that each stimulus is compared with: of its
+                     norm, windowed to its centre, under the run's constraints,
+                     scored by the run's objective (500 take some seconds each)
+  movie=FILE         where the clips are from: .pt or .npy, z-scored, (clip,
+                     channel, time, height, width); by default, for the
+                     simulated retina, the generator of its movies
   model=NAME         the model that is asked, with model.KEY=VALUE; by default
                      the one that the runs were made with
   against=NAME       another model with the same neurons, to compare
@@ -55,6 +77,11 @@ stimuli of the bundled model take some seconds):
   confusion.csv        the share of each type's neurons that the stimuli made
                        for each type drive most
   response_matrix.png  all of it, ordered by type
+  natural.csv          with natural=: every stimulus and the best clip as its
+                       baseline; also recorded in the runs' result.json, from
+                       where summary.csv and the page take it, unless out= is
+                       elsewhere
+  respond.finding.json what the page of openretina report shows of it
 
 A response is the mean over the response frames that its run optimised. No class
 that a folder names is imported: for runs of a class of yours type model=.
@@ -112,37 +139,48 @@ def _check_same(retina: Retina, other: Retina, sessions: Sequence[str]) -> None:
         )
 
 
-def _print_types(responses: Responses, normalisation: str, console: SafeConsole) -> None:
-    from openretina_cli.analysis.response_matrix import confusion, selectivities
-
-    matrix = responses.normalised()[normalisation]
-    found = selectivities(matrix, responses.row_types, responses.exciting_types)
-    types, kinds, shares = confusion(responses.mean, responses.row_types, responses.exciting_types)
-    numbers = ("stimuli", "own", "AUC", "other more", "own most")
-    table = columns_table(("type", *numbers, "strongest other"), numbers)
-    own_best = 0
-    for label in kinds:
-        mine = [one for one, t in zip(found, responses.exciting_types, strict=True) if t == label]
-        row = shares[types.index(label)] if label in types else None
-        share = "-" if row is None else f"{row[kinds.index(label)]:.2f}"
-        own_best += row is not None and int(row.argmax()) == kinds.index(label)
-        means, areas = (sum(values) / len(mine) for values in ([o.own for o in mine], [o.auc for o in mine]))
-        others = [one.other_type for one in mine]
-        strongest = max(dict.fromkeys(others), key=others.count)
-        cells = (str(len(mine)), f"{means:.3g}", f"{areas:.2f}", str(sum(one.trapped for one in mine)), share)
-        if table.row_count < MOST_ROWS:
-            table.add_row(one_line(label, 200), *cells, one_line(strongest, 200))
-    console.print(table)
-    trapped = sum(one.trapped for one, label in zip(found, responses.exciting_types, strict=True) if label)
-    console.print(f"{own_best} of {len(kinds)} types are driven most by the stimuli made for them", style="bold")
-    console.print(
-        f"{trapped} of {sum(map(bool, responses.exciting_types))} stimuli drive another type more than their own"
-    )
+def _print_types(table: TypeTable, normalisation: str, console: SafeConsole) -> None:
+    header, *rows = table.rows
+    shown = columns_table(header, header[1:-1])
+    for label, *cells, strongest in rows[:MOST_ROWS]:
+        shown.add_row(one_line(label, 200), *cells, one_line(strongest, 200))
+    console.print(shown)
+    console.print(table.words, style="bold")
+    console.print(table.trapped)
     console.print(
         f"own: mean of the type ({normalisation}); AUC: against the strongest other type; other more: stimuli that "
         "drive another type more; own most: neurons driven most by them",
         style="dim",
     )
+
+
+def _check_natural(words: Words) -> None:
+    """Refuse settings of natural clips before anything is loaded.
+
+    Raises:
+        SettingError: the number is none, or a movie is given without one.
+    """
+    whole("natural", words.settings.get("natural", "0"), 0, MOST_CLIPS)
+    if "movie" in words.settings and words.settings.get("natural", "0") == "0":
+        raise SettingError("movie= is where natural clips are from, and none are asked for", repair="natural=500")
+
+
+def _controls(words: Words, opened: Opened, console: SafeConsole) -> tuple[list[Control], list[OpenRetinaError]]:
+    """Play natural clips where they are asked for.
+
+    Raises:
+        SettingError: the clips cannot be had.
+    """
+    count = whole("natural", words.settings.get("natural", "0"), 0, MOST_CLIPS)
+    if count == 0:
+        return [], []
+    from openretina_cli.finding.natural import clips_for, controls
+
+    movie = words.settings.get("movie")
+    clips = cache(lambda frames: clips_for(opened.retina.facts, movie, frames, count))
+    clips(opened.frames)  # a mistake about the movie is told before any work
+    with Bar(console, "playing natural clips", len(opened.stimuli)) as bar:
+        return controls(opened.retina, opened.stimuli, clips, opened.device, opened.typed, bar.move)
 
 
 def run(argv: Sequence[str]) -> None:
@@ -156,11 +194,14 @@ def run(argv: Sequence[str]) -> None:
     normalisation = words.settings.get("normalise", "zscore")
     one_of("normalise", normalisation, ("raw", "zscore", "share"))
     out = output_folder(words, words.folder)
+    _check_natural(words)
     against = typed_model(words.models["against"])
     console = make_console()
     opened = open_runs(words, console)
     from openretina_cli.finding.matrix import respond
     from openretina_cli.finding.matrix_files import write_responses
+    from openretina_cli.finding.natural import record
+    from openretina_cli.finding.types import type_table
 
     retina, stimuli, device = opened.retina, opened.stimuli, opened.device
     sessions = _sessions(words.settings.get("session"), retina, stimuli)
@@ -170,8 +211,13 @@ def run(argv: Sequence[str]) -> None:
     with Bar(console, "playing stimuli", len(stimuli)) as bar:
         responses = respond(retina, stimuli, sessions, device, bar.move)
         compared = None if other is None else respond(other, stimuli, sessions, device, bar.move)
-    written = write_responses(responses, compared, normalisation, out)
-    _print_types(responses, normalisation, console)
+    found, errors = _controls(words, opened, console)
+    table = type_table(responses, normalisation, {one.stimulus: one.percentile for one in found})
+    written = write_responses(responses, compared, found, table, normalisation, out)
+    if found and out == words.folder:
+        errors += record(found, opened.stimuli)
+    _print_types(table, normalisation, console)
     for path in written:
         console.print(str(path), overflow="fold")
-    tell_left_out(opened, console)
+    show_on_page(words.folder, console)
+    tell_left_out(opened, console, errors, "comparison with natural clips")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from openretina_cli.checks import one_of
 from openretina_cli.completion import paths, starting
-from openretina_cli.errors import RunError
-from openretina_cli.finding.command import open_runs, output_folder, read_words, tell_left_out, whole
+from openretina_cli.errors import OpenRetinaError, RunError
+from openretina_cli.finding.command import open_runs, output_folder, read_words, show_on_page, tell_left_out, whole
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.progress import Bar
 
 WRITES_FILES = True
-NAMES = ("points", "device", "out")
+NAMES = ("points", "reoptimise", "device", "out")
 HELP = """\
 usage: openretina tune DIR [KEY=VALUE ...]
 
@@ -24,6 +25,8 @@ neurons respond.
 
   points=11      points along each axis of the colour grid, 3 to 51 (Hoefling et
                  al. 2024, Fig. 5: 11); other curves have 2 * points - 1
+  reoptimise=false   true solves the run again at 0.25, 0.5, 1, 1.5 and 2 times
+                 its norm, each from its own stimulus scaled to that norm
   model=NAME     the model that is asked, with model.KEY=VALUE; by default the
                  one that the runs were made with
   device=auto    auto, cpu, cuda or mps
@@ -36,8 +39,10 @@ each); after Ctrl-C those of the runs that were done are there:
   tuning.csv     a row per point, with the share of its values outside the
                  model's range
   tuning.png     the same as a figure; points outside the range are open
+  tune.finding.json   what the page of openretina report shows of it
 
   contrast   the same shape, at norms from zero to twice its own
+  reoptimised   with reoptimise=true, the best stimulus of each norm
   colour     each channel from -1 to 1 at equal norm, with iso-response lines
              and the gradient; every pair of channels, the others at 1
   size       discs around the pixel of most energy, grey outside
@@ -71,6 +76,8 @@ def run(argv: Sequence[str]) -> None:
     """
     words = read_words(argv, "tune", NAMES, ("model",))
     points = whole("points", words.settings.get("points", "11"), 3, 51)
+    again = words.settings.get("reoptimise", "false")
+    one_of("reoptimise", again, ("true", "false"))
     out = output_folder(words, words.folder)
     console = make_console()
     opened = open_runs(words, console)
@@ -79,19 +86,22 @@ def run(argv: Sequence[str]) -> None:
 
     for session in dict.fromkeys(stimulus.result.session for stimulus in opened.stimuli):
         opened.retina.examine(session)
-    written, errors = [], list(opened.errors)
+    written, errors, failed = [], list(opened.errors), 0
     with Bar(console, "tuning", len(opened.stimuli)) as bar:
         for done, stimulus in enumerate(opened.stimuli, 1):
             try:
-                curves = Tuner(opened.retina, stimulus, opened.device, points).all()
-            except RunError as error:
+                tuner = Tuner(opened.retina, stimulus, opened.device, points)
+                curves = [*tuner.all(), *([tuner.reoptimised(opened.typed)] if again == "true" else [])]
+            except OpenRetinaError as error:
                 errors.append(RunError(f"{stimulus.name}: {error.problem}", expected=error.expected))
+                failed += 1
                 continue
             named = "" if stimulus.name == "." else f"{stimulus.name}: "
             title = f"{named}{stimulus.result.title}"
             written += write_tuning(curves, title, out / stimulus.name)
             bar.move(done)
-    console.print(f"{len(written) // 2} of {len(opened.stimuli)} runs tuned", style="bold")
-    for path in written[:2]:
+    console.print(f"{len(opened.stimuli) - failed} of {len(opened.stimuli)} runs tuned", style="bold")
+    for path in written[:3]:
         console.print(str(path), overflow="fold")
+    show_on_page(words.folder, console)
     tell_left_out(replace(opened, errors=errors), console)

@@ -90,7 +90,10 @@ def _checked(view: RunView) -> RunView:
         UserError: the stimulus does not have four axes.
         ArtifactError: the stimulus holds values that are not finite.
     """
-    return replace(view, stimulus=stimulus_array(view.stimulus), response=np.ascontiguousarray(view.response))
+    stimulus, response = stimulus_array(view.stimulus), np.ascontiguousarray(view.response)
+    if stimulus is view.stimulus and response is view.response:
+        return view  # with its parts, where they are there already
+    return replace(view, stimulus=stimulus, response=response)
 
 
 class Composer:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from openretina_cli.output.composition.axis_tools import shorten
-from openretina_cli.output.view import RunView
+from openretina_cli.output.view import Cluster, RunView
 
 MANY_TRACES = 10  # more are drawn grey, with their mean
+MOST_CLUSTERS = 12  # more are drawn grey, without a name
 PICTURES_PER_ROW = 3
 WIDTH = 12.5  # inches; 2000 pixels at 160 dpi
 TITLE_WIDTH = 110  # characters
@@ -18,6 +19,10 @@ MOST_TITLE_LINES = 6
 """Lines of a title; more would leave no room for the panels."""
 
 MOST_REMARK_LINES = 2
+NAME_WIDTH, NAMES_PER_ROW = 30, 2
+"""Characters of a cluster's name, and how many of them stand beside each other in a legend."""
+BULKY = ("stimulus", "response", "history", "parts")
+"""What a run shows on a page, and not what the page looks like."""
 
 SHORTEST_NAME = 12
 """Characters that a trace's name has room for at least: neurons 3 and 1042 are drawn on the same page."""
@@ -47,7 +52,9 @@ class Layout:
         self.responses, self.traces = view.response.shape if view.response.size else (0, 0)
         response = np.full((self.responses, self.traces), WIDEST, dtype=np.float32)
         response[:1] = -WIDEST
-        names = () if self.traces > MANY_TRACES else view.trace_names
+        self.clusters = len(view.clusters) if self.traces else 0
+        names = () if self.traces > MANY_TRACES or self.clusters else view.trace_names
+        self.measured = self.is_still and len(view.history) > 1
         self.widest = replace(
             view,
             stimulus=np.full(self.shape, WIDEST, dtype=np.float32),
@@ -57,9 +64,11 @@ class Layout:
             remark="",
             members=(),
             labels=(),
+            clusters=(Cluster("0" * NAME_WIDTH, (0,)),) * self.clusters,
+            history=np.array([[0, -WIDEST], [1, WIDEST]])[: 2 * self.measured],
         )
-        facts = {name: value for name, value in vars(self.widest).items() if name not in ("stimulus", "response")}
-        self.key = (dpi, self.shape, self.responses, self.traces, *facts.values())
+        facts = {name: value for name, value in vars(self.widest).items() if name not in BULKY}
+        self.key = (dpi, self.shape, self.responses, self.traces, self.measured, *facts.values())
 
     @property
     def is_still(self) -> bool:
@@ -79,8 +88,15 @@ class Layout:
         columns, rows = self.picture_grid
         responses = 1.9 if self.traces else 0.0
         if self.is_still:
-            return (7.6, 10.0, WIDTH)[columns - 1], 1.0 + 3.2 * rows + responses
-        return WIDTH, max(3.1 + 0.9 * self.shape[0] + responses, 5.2 + 1.5 * rows)
+            history = 1.9 if self.measured else 0.0
+            return (7.6, 10.0, WIDTH)[columns - 1], 1.0 + 3.2 * rows + responses * self.shows_dots + history
+        legend = 0.18 * -(-min(self.clusters, MOST_CLUSTERS) // NAMES_PER_ROW)
+        return WIDTH, max(3.1 + 0.9 * self.shape[0] + responses, 5.2 + 1.5 * rows) + legend
+
+    @property
+    def shows_dots(self) -> bool:
+        """Whether the responses to a static image have a panel; one alone stands in the title of the history."""
+        return bool(self.traces) and not (self.measured and self.traces == 1)
 
     @property
     def facts(self) -> str:

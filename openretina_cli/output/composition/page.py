@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_cli.analysis.decomposition import RankOne, decompose
+from openretina_cli.analysis.decomposition import RankOne
 from openretina_cli.output.colors import channel_looks
 from openretina_cli.output.composition.axis_tools import FRAME_COLOR, FrameClock, Panel, shade_frames
 from openretina_cli.output.composition.layout import Layout, title_lines
-from openretina_cli.output.composition.run_panels import ExplainedPanel, ResponsePanel, SlicesPanel, StillResponsePanel
+from openretina_cli.output.composition.run_panels import (
+    ExplainedPanel,
+    HistoryPanel,
+    ResponsePanel,
+    SlicesPanel,
+    StillResponsePanel,
+)
 from openretina_cli.output.composition.stimulus_panels import SpatialPanel, SpectraPanel, TemporalPanel
 from openretina_cli.output.view import RunView
 
@@ -31,7 +37,7 @@ class Content:
     """A run, and its stimulus taken apart, where it is a film."""
 
     view: RunView
-    parts: list[RankOne]
+    parts: Sequence[RankOne]
 
 
 class Page:
@@ -69,8 +75,7 @@ class Page:
     def show(self, view: RunView) -> None:
         """Show a run of this layout."""
         self._title.set_text("\n".join(title_lines(view)))
-        parts = [] if self.layout.is_still else [decompose(channel) for channel in view.stimulus]
-        content = Content(view, parts)
+        content = Content(view, () if self.layout.is_still else view.parts)
         for _, show in self._panels:
             show(content)
 
@@ -102,7 +107,7 @@ class Page:
             text.set_y(round(text.get_position()[1], PLACES))
         for axis in self.figure.findobj(YAxis):
             # labels on the left keep one line, however wide the numbers; that of a colour bar stays beside its numbers
-            if axis.get_label_position() == "left":
+            if str(axis.get_label_position()) == "left":  # matplotlib's stub knows the sides of an x axis only
                 left, _ = axis.axes.transAxes.inverted().transform(axis.label.get_position())
                 axis.set_label_coords(round(left, PLACES), 0.5)
 
@@ -130,9 +135,7 @@ class Page:
         self._panels.append((slices, lambda content: slices.show(content.view.stimulus, content.parts)))
         if layout.traces:
             response = ResponsePanel(axes[-1], layout, clock)
-            self._panels.append(
-                (response, lambda content: response.show(content.view.response, content.view.trace_names))
-            )
+            self._panels.append((response, lambda content: response.show(content.view)))
         self._finish_times(axes, clock)
 
     def _finish_times(self, axes: Sequence[Axes], clock: FrameClock) -> None:
@@ -185,11 +188,14 @@ class Page:
             panel.show(list(stimulus[chunk, 0]), limit=float(np.abs(stimulus).max()) or 1.0)
 
     def _make_still(self) -> None:
-        """A static image as it is, in its own units, and the responses to it as one dot per neuron."""
+        """A static image as it is, in its own units, how the objective rose to it, and a dot per response."""
         _, rows = self.layout.picture_grid
-        ratios = [3.0] * rows + [1.4] * bool(self.layout.traces)
+        ratios = [3.0] * rows + [1.4] * (self.layout.measured + self.layout.shows_dots)
         grid = self.figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
         self._make_pictures(self.figure, grid, "Stimulus", ("stimulus", "s.d."))
-        if self.layout.traces:
-            panel = StillResponsePanel(self.figure.add_subplot(grid[rows, 0]), self.layout)
+        if self.layout.measured:
+            history = HistoryPanel(self.figure.add_subplot(grid[rows, 0]))
+            self._panels.append((history, lambda content: history.show(content.view)))
+        if self.layout.shows_dots:
+            panel = StillResponsePanel(self.figure.add_subplot(grid[len(ratios) - 1, 0]), self.layout)
             self._panels.append((panel, lambda content: panel.show(content.view.response, content.view.trace_names)))

@@ -22,12 +22,18 @@ from openretina_cli.output.composition.axis_tools import (
     shorten,
     title_with_legend,
 )
-from openretina_cli.output.composition.layout import MANY_TRACES, Layout
+from openretina_cli.output.composition.layout import MANY_TRACES, MOST_CLUSTERS, NAME_WIDTH, Layout
+from openretina_cli.output.view import RunView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
     from matplotlib.lines import Line2D
+
+
+FRONT = "#202020"
+STYLES = ("-", "--", ":")
+"""Lines of clusters whose colours come round again."""
 
 
 class SlicesPanel(Panel):
@@ -88,9 +94,12 @@ class ResponsePanel(Panel):
 
     def __init__(self, ax: Axes, layout: Layout, clock: FrameClock) -> None:
         super().__init__()
-        self._ax, self._many = ax, layout.traces > MANY_TRACES
-        self._lines = self._many_lines(layout, clock) if self._many else self._few_lines(layout, clock)
-        self._legend = title_with_legend(ax, "Response" + _mark_lag(ax, layout, clock), width=84)
+        self._ax, self._compared = ax, layout.clusters > 1
+        self._many = layout.clusters == 1 or layout.traces > MANY_TRACES
+        make = self._cluster_lines if self._compared else self._many_lines if self._many else self._few_lines
+        self._lines = make(layout, clock)
+        title = "Mean response of each cluster" if self._compared else "Response"
+        self._legend = title_with_legend(ax, title + _mark_lag(ax, layout, clock), width=84)
         self.framed(ax)
         self.live += [*self._lines, ax.yaxis, self._legend]
 
@@ -98,24 +107,45 @@ class ResponsePanel(Panel):
         """A grey bundle, and its mean."""
         looks: list[dict[str, Any]] = [{"color": "0.72", "linewidth": 0.6}] * layout.traces
         looks[0] = {**looks[0], "label": f"{layout.traces} neurons"}
-        looks += [{"color": "black", "linewidth": 2.0, "label": "mean"}]
+        mean = "mean" if not layout.clusters else "mean of " + layout.widest.clusters[0].name
+        looks += [{"color": "black", "linewidth": 2.0, "label": mean}]
         return [clock.held_line(self._ax, layout.widest.lag, layout.responses, **look) for look in looks]
 
+    def _cluster_lines(self, layout: Layout, clock: FrameClock) -> list[Line2D]:
+        """The means of clusters, the one that is to respond in front of the others."""
+        looks: list[dict[str, Any]] = [{"color": FRONT, "linewidth": 2.4, "zorder": 3}]
+        for place in range(1, layout.clusters):
+            turn, color = divmod(place - 1, len(PALETTE))
+            shown = place < MOST_CLUSTERS
+            looks.append({"color": PALETTE[color] if shown else "0.75", "linestyle": STYLES[turn % len(STYLES)]})
+        names = [cluster.name for cluster in layout.widest.clusters]
+        return [
+            clock.held_line(
+                self._ax, layout.widest.lag, layout.responses, **look, label=name if place < MOST_CLUSTERS else "_"
+            )
+            for place, (look, name) in enumerate(zip(looks, names, strict=True))
+        ]
+
     def _few_lines(self, layout: Layout, clock: FrameClock) -> list[Line2D]:
-        colors = ("#202020",) if layout.traces == 1 else (*PALETTE, "#202020", "#909090")
+        colors = (FRONT,) if layout.traces == 1 else (*PALETTE, "#202020", "#909090")
         return [
             clock.held_line(self._ax, layout.widest.lag, layout.responses, color=color, label=name)
             for color, name in zip(colors, layout.widest.trace_names, strict=False)
         ]
 
-    def show(self, response: NDArray[np.float32], names: Sequence[str]) -> None:
-        """Show responses `(time, trace)`, on an axis that includes zero."""
-        traces = list(response.T) + ([response.mean(axis=1)] if self._many else [])
+    def show(self, view: RunView) -> None:
+        """Show the responses of a run, on an axis that includes zero."""
+        response, clusters = view.response, view.clusters
+        means = [response[:, list(cluster.traces)].mean(axis=1) for cluster in clusters]
+        traces = means if self._compared else [*response.T, *([response.mean(axis=1)] if self._many else [])]
         for line, trace in zip(self._lines, traces, strict=True):
             hold(line, trace)
-        if not self._many:
-            name_legend(self._legend, [shorten(name) for name in names])
-        set_values(self._ax, *_limits(response), "response", "", 6)
+        names = [cluster.name for cluster in clusters[:MOST_CLUSTERS]] if self._compared else view.trace_names
+        if self._compared or not self._many:
+            name_legend(self._legend, [shorten(name, NAME_WIDTH if self._compared else 22) for name in names])
+        elif clusters:
+            name_legend(self._legend, [f"{response.shape[1]} neurons", f"mean of {shorten(clusters[0].name, 30)}"])
+        set_values(self._ax, *_limits(np.stack(traces)), "response", "", 6)
 
 
 def _limits(values: NDArray[np.float32]) -> tuple[float, float]:
@@ -167,6 +197,27 @@ class ExplainedPanel(Panel):
             bar.set_width(share)
             label.xy = (share, index)
             label.set_text(f"{share:.0f} %")
+
+
+class HistoryPanel(Panel):
+    """How the objective of a static image rose, step by step; a film has no room for it, and its time courses."""
+
+    def __init__(self, ax: Axes) -> None:
+        super().__init__()
+        self._ax = ax
+        (self._line,) = ax.plot([], [], color=FRONT)
+        ax.set_xlabel("iteration")
+        self.framed(ax)
+        self.live += [self._line, ax.yaxis, ax.xaxis, ax.title, ax._left_title]  # type: ignore[attr-defined]
+
+    def show(self, view: RunView) -> None:
+        """Show the history of a run, and its response where it has one."""
+        steps, objective = view.history.T
+        self._line.set_data(steps, objective)
+        self._ax.set_xlim(0, max(float(steps[-1]), 1))
+        set_values(self._ax, *_limits(objective.astype(np.float32)), "objective", "", 6)
+        answer = f"; response of {shorten(view.trace_names[0])}: {view.response.mean():.4g}"
+        self._ax.set_title("Objective" + (answer if len(view.trace_names) == 1 else ""), loc="left")
 
 
 class StillResponsePanel(Panel):

@@ -13,11 +13,32 @@ const runs = report.runs.map((run, index) => ({
   error: "",
   warnings: [],
   numbers: [],
+  members: [],
+  natural: [],
+  findings: [],
   files: 0,
   ...run,
   setup: report.setups[run.setup],
 }));
 const byName = new Map(runs.map((run) => [run.name, run]));
+
+/** The numbers of a channel of a run, in the order in which the data has them. */
+const NUMBERS = [
+  "polarity",
+  "low",
+  "high",
+  "variance",
+  "frequency",
+  "centre",
+  "right",
+  "down",
+  "surround",
+  "peak",
+  "previous",
+  "contrast",
+];
+const numbersOf = (run, index) =>
+  Object.fromEntries(NUMBERS.map((name, place) => [name, run.numbers[index]?.[place] ?? null]));
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const gain = (run) => (isNumber(run.initial) && isNumber(run.final) ? run.final - run.initial : null);
@@ -93,24 +114,32 @@ function responsesOf(run) {
 /** What runs can be sorted by. */
 function sortings() {
   const channels = [...new Set(report.setups.flatMap((setup) => setup.channels.map((channel) => channel.name)))];
-  const number = (run, channel, place) => run.numbers[run.setup.channels.findIndex((c) => c.name === channel)]?.[place];
+  const number = (run, channel, name) => {
+    const place = run.setup.channels.findIndex((c) => c.name === channel);
+    return place < 0 ? null : numbersOf(run, place)[name];
+  };
+  const byChannel = (name, label, down) =>
+    channels.map((c) => ({
+      key: `${name} ${c}`,
+      label: `${label}, ${c}`,
+      value: (run) => number(run, c, name),
+      down,
+    }));
   return [
     { key: "name", label: "name", value: (run) => run.index },
     { key: "neuron", label: "session, neuron", value: (run) => [run.session, run.neurons[0] ?? null, run.index] },
     { key: "final", label: "objective after", value: (run) => run.final, down: true },
     { key: "initial", label: "objective before", value: (run) => run.initial, down: true },
     { key: "gain", label: "gain (after − before)", value: gain, down: true },
-    ...channels.map((c) => ({
-      key: `variance ${c}`,
-      label: `explained variance, ${c}`,
-      value: (run) => number(run, c, 2),
-      down: true,
-    })),
-    ...channels.map((c) => ({
-      key: `frequency ${c}`,
-      label: `centre frequency, ${c}`,
-      value: (run) => number(run, c, 3),
-    })),
+    ...byChannel("variance", "explained variance", true),
+    ...byChannel("frequency", "centre frequency", false),
+    ...byChannel("centre", "centre size", false),
+    ...byChannel("surround", "surround strength", true),
+    ...byChannel("contrast", "temporal contrast", true),
+    { key: "colour", label: "colour angle", value: (run) => run.colour ?? null },
+    { key: "members", label: "spread over members", value: (run) => run.members[1] ?? null, down: true },
+    { key: "natural", label: "percentile among natural clips", value: (run) => run.natural[0] ?? null, down: true },
+    ...seedSortings(),
     { key: "quality", label: "quality of the first neuron", value: (run) => run.quality[0] ?? null, down: true },
     { key: "norm", label: "stimulus norm", value: (run) => run.norm, down: true },
     { key: "iterations", label: "iterations", value: (run) => run.iterations },

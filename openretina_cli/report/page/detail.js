@@ -6,12 +6,14 @@ function showDetail(run) {
   const bar = make("header", {}, detailHeading(run), detailButtons(run));
   const drawings = make("div", { className: "drawings" });
   const sheet = hasFile(run, "members.png") ? [pictureLink(run, "members.png", "All stimuli of the set")] : [];
-  const tables = detailTables(run);
-  const main = make("div", { className: "pictures" }, figureOf(run, drawings), drawings, ...sheet, ...tables);
+  const findings = run.findings.map((finding) => findingOf(finding, run.href));
+  const parts = [figureOf(run, drawings), drawings, ...sheet, cellOf(run), ...findings, ...detailTables(run)];
+  const main = make("div", { className: "pictures" }, ...parts);
   const side = make("div", { className: "side" }, ...detailSide(run));
   dialog.replaceChildren(bar, make("div", { className: "columns" }, main, side));
   open(dialog);
   if (!hasFile(run, "composition.png")) fillDrawings(drawings, run, pictures);
+  drawMean(dialog, run);
 }
 
 function detailHeading(run) {
@@ -20,7 +22,7 @@ function detailHeading(run) {
 }
 
 function detailButtons(run) {
-  const place = ordered.indexOf(run);
+  const place = placeOfCard(run);
   const step = (by) => change({ run: ordered[place + by].name });
   const among =
     place < 0 || ordered.length === 1

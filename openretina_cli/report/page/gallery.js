@@ -1,6 +1,6 @@
 // --- gallery: only the cards near the screen exist, so that thousands of runs scroll as smoothly as ten ---
 
-const CARD = { height: 388 + (hasSecondLine ? 17 : 0), least: 290, gap: 16, spare: 1 };
+const CARD = { height: 388 + (hasSecondLine ? 17 : 0) + (hasCells ? STRIP : 0), least: 290, gap: 16, spare: 1 };
 const PRINTED = { width: 344, height: 228 + (hasSecondLine ? 17 : 0), edge: 68, most: 1000 }; // eight to a page of A4
 const shown = new Map(); // run -> its card
 let ordered = [],
@@ -31,7 +31,7 @@ const columnsFor = (width) => Math.max(1, Math.floor((width + CARD.gap) / (CARD.
 /** Show the runs that pass the filters, and which are marked. */
 function renderGallery() {
   const wish = JSON.stringify(
-    [...Object.keys(SELECTS), "query", "min", "max", "sort", "direction"].map((field) => state[field]),
+    [...Object.keys(SELECTS), "query", "min", "max", "sort", "direction", "seeds"].map((field) => state[field]),
   );
   if (wish !== fulfilled) {
     if (fulfilled !== null) {
@@ -47,11 +47,10 @@ function renderGallery() {
 }
 
 function rebuildGallery() {
-  ordered = visibleRuns();
+  const passing = visibleRuns();
+  ordered = cardRuns(passing);
   focused = Math.min(focused, Math.max(ordered.length - 1, 0));
-  const total = runs.length;
-  $("count").textContent =
-    ordered.length === total ? `${total} ${total === 1 ? "run" : "runs"}` : `${ordered.length} of ${total} runs`;
+  $("count").textContent = countOf(passing);
   if (printing && ordered.length > PRINTED.most) $("count").textContent += `, the first ${PRINTED.most} printed`;
   $("nothing").hidden = ordered.length > 0;
   for (const card of shown.values()) dropCard(card);
@@ -138,11 +137,12 @@ function cardOf(run, place, width) {
         {},
         make("h2", {}, title),
         make("p", {}, placeOf(run) || (neuronLabel(run) ? run.name : "")),
-        hasSecondLine ? make("p", {}, variantOf(run)) : "",
+        hasSecondLine ? make("p", {}, showsTogether(run) ? seedsLine(run) : variantOf(run)) : "",
       ),
       mark,
     ),
     make("div", { className: "look" }),
+    hasCells && !printing ? seedStrip(run) : null,
     make("footer", {}, ...cardFooter(run)),
   );
   card.style.width = `${width}px`;
@@ -157,6 +157,7 @@ function cardFooter(run) {
     run.warnings.length ? make("span", { className: "chip warning", title: run.warnings.join("\n") }, "warning") : null,
     run.status === "completed" ? null : statusChip(run),
     run.kind ? make("span", { className: "chip" }, run.kind) : null,
+    naturalChip(run),
   ].filter(Boolean);
   const score = isNumber(run.final)
     ? scoreOf(run)
@@ -171,7 +172,7 @@ function cardFooter(run) {
 function runNumbers(run) {
   return run.setup.channels
     .map((channel, index) => {
-      const [, , variance, frequency, polarity] = run.numbers[index] ?? [];
+      const { variance, frequency, polarity } = numbersOf(run, index);
       if (!polarity) return null;
       const count = run.setup.channels.length; // of many channels less is said of each
       const texts = [

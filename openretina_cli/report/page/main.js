@@ -5,6 +5,7 @@ function renderControls() {
     if ($(field) !== document.activeElement || $(field).tagName === "SELECT") $(field).value = state[field];
   }
   $("sort").value = sortingOf().key;
+  $("seeds").checked = state.seeds !== "apart";
   $("direction").textContent = isDown() ? "↓" : "↑";
   $("direction").setAttribute("aria-label", isDown() ? "Falling; make it rising" : "Rising; make it falling");
   $("direction").title = isDown() ? "largest or last first" : "smallest or first first";
@@ -60,6 +61,7 @@ function listen() {
   };
   $("sort").onchange = () => change({ sort: $("sort").value, direction: "" });
   $("direction").onclick = () => change({ direction: isDown() ? "up" : "down" });
+  $("seeds").onchange = () => change({ seeds: $("seeds").checked ? "" : "apart" });
   $("reset").onclick = () =>
     change({ query: "", min: "", max: "", ...Object.fromEntries(Object.keys(SELECTS).map((field) => [field, ""])) });
   $("pause").onclick = () => setMoving(!moving);
@@ -94,7 +96,7 @@ function onCardClick(event) {
   focused = ordered.indexOf(card.run);
   event.preventDefault();
   if (event.target.closest(".mark")) toggleMark(card.run);
-  else change({ run: card.run.name }, { entry: true });
+  else change({ run: (event.target.closest(".seed") ?? card).run.name }, { entry: true });
 }
 
 function start() {
@@ -109,6 +111,9 @@ function start() {
   $("downloads").replaceChildren(
     ...report.downloads.map((name) => make("a", { href: `./${name}`, download: name }, name)),
   );
+  $("seeds").closest("label").hidden = !hasCells;
+  $("findings").append(...report.findings.map((finding) => findingOf(finding, "./")));
+  $("findings").hidden = !report.findings.length;
   readAddress();
   fillSelects();
   listen();

@@ -29,6 +29,13 @@ function factTable(caption, rows) {
     : null;
 }
 
+/** The percentile among natural clips, where it was asked for. */
+function naturalChip(run) {
+  if (!run.natural.length) return null;
+  const title = `drives the model more than ${format(run.natural[0], 4)} % of ${run.natural[2]} natural clips`;
+  return make("span", { className: "chip", title }, `natural ${format(run.natural[0], 3)} %`);
+}
+
 function statusChip(run) {
   return make("span", { className: `chip ${run.status}` }, run.status);
 }
@@ -63,25 +70,42 @@ const subtitleOf = (run) => [placeOf(run), variantOf(run)].filter(Boolean).join(
 /** The numbers of each channel, `[name, value]`. */
 function channelRows(run) {
   return run.setup.channels.flatMap((channel, index) => {
-    const [low, high, variance, frequency, polarity] = run.numbers[index] ?? [];
+    const n = numbersOf(run, index);
+    const [right, down] = [n.right, n.down].map((value) => format(value));
+    const previous = isNumber(n.previous) ? `, the other sign before at ${format(n.previous)} s` : "";
     return [
-      [`${channel.name}: polarity`, polarity ? polarity.toUpperCase() : ""],
-      [`${channel.name}: centre frequency`, isNumber(frequency) ? `${format(frequency)} Hz` : ""],
-      [`${channel.name}: explained variance`, isNumber(variance) ? `${format(100 * variance)} %` : ""],
-      [`${channel.name}: range`, isNumber(low) ? `${format(low)} to ${format(high)} s.d.` : ""],
-    ];
+      ["polarity", n.polarity ? n.polarity.toUpperCase() : ""],
+      ["centre frequency", isNumber(n.frequency) ? `${format(n.frequency)} Hz` : ""],
+      ["explained variance", isNumber(n.variance) ? `${format(100 * n.variance)} %` : ""],
+      ["range", isNumber(n.low) ? `${format(n.low)} to ${format(n.high)} s.d.` : ""],
+      ["centre diameter (2 sd)", isNumber(n.centre) ? `${format(n.centre)} µm` : ""],
+      ["centre, from the middle", isNumber(n.right) ? `${right} µm right, ${down} µm down` : ""],
+      ["surround strength", isNumber(n.surround) ? format(n.surround) : ""],
+      ["peak", isNumber(n.peak) ? `${format(n.peak)} s${previous}` : ""],
+      ["temporal contrast", isNumber(n.contrast) ? `${format(n.contrast)} s.d.` : ""],
+    ].map(([name, value]) => [`${channel.name}: ${name}`, value]);
   });
 }
 
 /** The facts of a run, `[name, value]`. */
 function resultRows(run) {
   const { setup } = run;
+  const [percentile, best, clips] = run.natural;
   return [
     ["objective", run.objective],
     ["before", isNumber(run.initial) ? format(run.initial, 5) : ""],
     ["after", isNumber(run.final) ? format(run.final, 5) : ""],
     ["best seen", isNumber(run.best) ? format(run.best, 5) : ""],
     ["gain (after − before)", isNumber(gain(run)) ? format(gain(run), 5) : ""],
+    [
+      "on single members (mean ± sd)",
+      run.members.length ? `${format(run.members[0], 4)} ± ${format(run.members[1])}` : "",
+    ],
+    [
+      "natural clips",
+      clips ? `above ${format(percentile, 4)} % of ${clips}, the best of which reaches ${format(best, 4)}` : "",
+    ],
+    ["colour angle", isNumber(run.colour) ? `${format(run.colour)}°` : ""],
     ["session", run.session],
     ["neurons", run.neurons.join(", ")],
     ["cell type", run.types.join(", ")],

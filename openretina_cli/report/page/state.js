@@ -6,7 +6,7 @@ const SELECTS = {
   objective: (run) => [run.kind],
   status: (run) => [run.status],
 };
-const FIELDS = ["query", ...Object.keys(SELECTS), "min", "max", "sort", "direction", "run", "view", "compare"];
+const FIELDS = ["query", ...Object.keys(SELECTS), "min", "max", "sort", "direction", "seeds", "run", "view", "compare"];
 const SORTINGS = sortings();
 const state = {};
 
@@ -21,6 +21,7 @@ function readAddress() {
     .getAll("compare")
     .filter((name) => byName.has(name))
     .slice(0, 2);
+  if (state.seeds !== "apart") state.seeds = "";
   if (!byName.has(state.run)) state.run = report.single && !location.hash ? runs[0].name : "";
 }
 

@@ -1,0 +1,218 @@
+"""The control of an optimised stimulus: how many natural clips of its norm, in its field, score as high as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openretina_cli.analysis.decomposition import decompose
+from openretina_cli.analysis.field import Field
+from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.finding.files import number
+from openretina_cli.finding.runs import Stimulus
+from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.retina import Retina
+from openretina_cli.run.natural import clips_of, natural_clips, scores_of_clips
+from openretina_cli.run.problem import Plan, accelerate
+from openretina_cli.run.stated import plan_again, read_settings_of
+from openretina_cli.simulation.movies import CHANNELS, HEIGHT, WIDTH
+from openretina_cli.simulation.retina import SESSIONS
+from openretina_cli.stimulus.files import read_movies
+from openretina_cli.store.aside import write_whole
+from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import RESULT
+from openretina_cli.store.result import read_result
+from openretina_cli.text import csv_text
+
+FILE = "natural.csv"
+ROWS = ("optimised", "best natural clip")
+
+
+@dataclass(frozen=True)
+class Control:
+    """An optimised stimulus among natural clips.
+
+    Attributes:
+        stimulus: name of the run.
+        percentile: percent of the clips that score less.
+        score: the objective of the optimised stimulus.
+        best: that of the best clip; both as the run reports them, so that less is better for `objective=mdi`.
+        clip: number of the best clip.
+        clips: how many there are.
+        norm: L2 norm of all of them, before the run's constraints.
+        field: what the clips are windowed to: row, column and width of a Gaussian in pixels; None for no window.
+        note: why there is no window; empty where there is one.
+    """
+
+    stimulus: str
+    percentile: float
+    score: float
+    best: float
+    clip: int
+    clips: int
+    norm: float
+    field: tuple[float, float, float] | None
+    note: str
+
+    def recorded(self) -> dict[str, Any]:
+        """What `result.json` says of it."""
+        return {name: value for name, value in vars(self).items() if name != "stimulus"}
+
+
+def clips_for(facts: ModelFacts, movie: str | None, frames: int, count: int) -> Tensor:
+    """Natural clips `(clip, channel, time, height, width)` for a model, the same ones every time.
+
+    Args:
+        facts: of the model.
+        movie: a file of movies; None draws natural-like clips from the generator that the simulated retina was shown.
+        frames: length of the clips.
+        count: how many.
+
+    Raises:
+        SettingError: the file cannot be used, or there is none, and the model is no twin of the simulated retina.
+    """
+    shape = (len(facts.channels), frames, facts.height, facts.width)
+    if movie is not None:
+        return clips_of(read_movies(movie, shape, "movie"), frames, count)
+    if shape != (len(CHANNELS), frames, HEIGHT, WIDTH) or not facts.sessions.keys() <= SESSIONS.keys():
+        raise SettingError(
+            f"there are no natural clips for {facts.name}",
+            expected="a .pt or .npy file of movies (clip, channel, time, height, width), z-scored",
+            repair="movie=FILE",
+        )
+    return natural_clips(frames, count)
+
+
+def field_of(stimulus: np.ndarray[Any, np.dtype[np.float32]]) -> Field | str:
+    """The centre of the channel with the most power, or why it has none."""
+    parts = [decompose(channel) for channel in stimulus]
+    return max(parts, key=lambda part: float(np.square(part.approximation).sum())).field
+
+
+def _plan(retina: Retina, stimulus: Stimulus, device: torch.device, model: Mapping[str, Any] | None) -> Plan:
+    folder = stimulus.result.path.parent
+    plan = plan_again(read_settings_of(stimulus.result, model), retina, device, folder)
+    if plan.problem.objective.set_size > 1:
+        raise SettingError(f"{folder} is a set of stimuli", expected="runs of one stimulus each")
+    return accelerate([plan])[0]
+
+
+def _seen(plan: Plan, frames: int) -> slice:
+    """The stimulus frames that reach what is scored."""
+    facts = plan.retina.facts
+    if plan.window is None:
+        return slice(0, frames)
+    start, stop = plan.window
+    return slice(start * facts.response_stride, min((stop - 1) * facts.response_stride + facts.lag + 1, frames))
+
+
+def control(
+    retina: Retina, stimulus: Stimulus, clips: Tensor, device: torch.device, model: Mapping[str, Any] | None = None
+) -> Control:
+    """Score natural clips by the objective of a run.
+
+    The clips are faded to grey around the centre that is fitted to the optimised stimulus (`analysis.field`), left grey
+    in frames that do not reach the score, scaled to the norm of the stimulus, and put under the run's constraints.
+
+    Args:
+        retina: the model, on `device`.
+        stimulus: the run.
+        clips: as long as the stimulus.
+        device: where to compute.
+        model: settings in place of the model that the run states, see `read_settings_of`.
+
+    Raises:
+        OpenRetinaError: the run's settings cannot be used.
+    """
+    values = stimulus.values(retina.facts)
+    plan = _plan(retina, stimulus, device, model)
+    problem, field, norm = plan.problem, field_of(values), float(np.linalg.norm(values.astype(np.float64)))
+    shape = (retina.facts.height, retina.facts.width)
+    window = np.ones(shape) if isinstance(field, str) else field.window(*shape)
+    seen = _seen(plan, values.shape[1])
+    scores = scores_of_clips(clips.to(device), torch.from_numpy(window).float(), seen, norm, problem)
+    with torch.no_grad():
+        own = float(problem.objective.forward(torch.from_numpy(values)[None].to(device)))
+    best, sign = int(scores.argmax()), problem.objective.sign
+    return Control(
+        stimulus=stimulus.name,
+        percentile=100 * int((scores < own).sum()) / len(clips),
+        score=sign * own,
+        best=sign * float(scores[best]),
+        clip=best,
+        clips=len(clips),
+        norm=norm,
+        field=None if isinstance(field, str) else (field.row, field.column, field.sigma),
+        note=field if isinstance(field, str) else "",
+    )
+
+
+def controls(
+    retina: Retina,
+    stimuli: Sequence[Stimulus],
+    clips: Callable[[int], Tensor],
+    device: torch.device,
+    model: Mapping[str, Any] | None,
+    progress: Callable[[int, int], None],
+) -> tuple[list[Control], list[OpenRetinaError]]:
+    """The controls of all runs, and why others have none.
+
+    Args:
+        retina: the model, on `device`.
+        stimuli: the runs.
+        clips: the natural clips of a length.
+        device: where to compute.
+        model: see `control`.
+        progress: called with the number of runs done, and of all.
+    """
+    found: list[Control] = []
+    errors: list[OpenRetinaError] = []
+    for done, stimulus in enumerate(stimuli, 1):
+        try:
+            frames = stimulus.values(retina.facts).shape[1]
+            found.append(control(retina, stimulus, clips(frames), device, model))
+        except OpenRetinaError as error:
+            errors.append(error)
+        progress(done, len(stimuli))
+    return found, errors
+
+
+def natural_csv(found: Sequence[Control]) -> str:
+    """Two rows per run: the optimised stimulus, and the best natural clip as its baseline."""
+    header = ["stimulus", "what", "objective", "percentile", "clip", "clips", "norm", "row", "column", "sigma", "note"]
+    rows: list[list[object]] = []
+    for one in found:
+        place = [number(value) for value in one.field or (float("nan"),) * 3]
+        both = ((one.score, number(one.percentile), ""), (one.best, "", one.clip))
+        for name, (score, percentile, clip) in zip(ROWS, both, strict=True):
+            rows.append(
+                [one.stimulus, name, number(score), percentile, clip, one.clips, number(one.norm), *place, one.note]
+            )
+    return csv_text([header, *rows])
+
+
+def record(found: Sequence[Control], stimuli: Sequence[Stimulus]) -> list[OpenRetinaError]:
+    """Write each control into the result of its run, from where table and page take it.
+
+    Returns:
+        Why it could not be written into some.
+    """
+    results = {stimulus.name: stimulus.result for stimulus in stimuli}
+    errors: list[OpenRetinaError] = []
+    for one in found:
+        before = results[one.stimulus]
+        folder = before.path.parent
+        try:
+            with suppress(ArtifactError):
+                now = read_result(folder)
+                if now.finished == before.finished:  # a run that was made anew meanwhile has another stimulus
+                    write_whole(folder, {RESULT: json_bytes({**now.tree, "natural": one.recorded()})})
+        except OSError as error:
+            errors.append(ArtifactError(f"{folder} cannot be written: {error.strerror or error}", repair="out=FOLDER"))
+    return errors

@@ -1,0 +1,75 @@
+"""What verbs found on finished runs, as the page shows it: a small file beside the pictures and tables it speaks of.
+
+`openretina respond` leaves `respond.finding.json` in a folder of runs, `openretina tune` one in each run's folder, and
+any other verb may leave its own; nothing here knows which verbs there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from openretina_cli.errors import ArtifactError
+from openretina_cli.store.files import read_mapping
+from openretina_cli.store.names import is_plain
+from openretina_cli.store.values import text, texts
+
+ENDING = ".finding.json"
+MOST = 8
+"""Findings of one folder."""
+MOST_ROWS, MOST_COLUMNS = 60, 12
+"""Of a table on the page; the file that it is from holds all of it."""
+
+
+def finding(
+    title: str,
+    words: str,
+    picture: str,
+    files: Sequence[str],
+    table: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:
+    """The content of a finding's file.
+
+    Args:
+        title: what was asked, in a few words.
+        words: the answer, in a sentence.
+        picture: name of a file beside it; empty for none.
+        files: names of the others.
+        table: header and rows, as short texts.
+    """
+    return {"schema": 1, "title": title, "text": words, "picture": picture, "files": list(files), "table": list(table)}
+
+
+def read_findings(folder: Path) -> list[dict[str, Any]]:
+    """The findings in a folder, by name, read as untrusted data; what does not fit is left out."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(ENDING) and is_plain(name))
+    except OSError:
+        return []
+    found = []
+    for name in names[:MOST]:
+        with suppress(ArtifactError):
+            found.append(_sound(read_mapping(folder / name), folder))
+    return found
+
+
+def _sound(tree: Any, folder: Path) -> dict[str, Any]:
+    picture = text(tree.get("picture")) or ""
+    named = [name for name in (texts(tree.get("files")) or ())[:MOST] if _is_there(folder, name)]
+    rows = tree.get("table") if isinstance(tree.get("table"), list) else []
+    return {
+        "title": text(tree.get("title")) or "",
+        "text": text(tree.get("text")) or "",
+        "picture": picture if _is_there(folder, picture) else "",
+        "files": named,
+        "table": [list(cells[:MOST_COLUMNS]) for row in rows[: MOST_ROWS + 1] if (cells := texts(row))],
+    }
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    with suppress(OSError):
+        return is_plain(name) and (folder / name).is_file()
+    return False
