@@ -5,12 +5,14 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs-ready
 
 # Suites that start hundreds of processes, or solve whole retinas; `make test` leaves them to `make test-slow`.
 SLOW := $(patsubst %,tests/test_%.py,command identity mistakes places processes rendering report_page simulation slurm \
 	sweep_ends validation)
 
-.PHONY: demo test test-slow test-hostile test-slurm lint format bench bench-zoo bench-against bundled-model wheel clean
+.PHONY: demo test test-slow test-hostile test-slurm lint format docs linkcheck gallery coverage bench bench-zoo \
+	bench-against bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
@@ -36,6 +38,15 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(DOCS_READY)  ## the documentation in build/docs/html, offline; a warning, or a link to nothing inside, is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+
+linkcheck: $(DOCS_READY)  ## links of the documentation to other places, which needs a network
+	$(BIN)/sphinx-build -q -b linkcheck -d build/docs/doctrees docs build/docs/linkcheck
+
+gallery: $(READY)  ## the pictures of docs/gallery.md, by its own commands
+	$(BIN)/python docs/make_gallery.py
+
 bench: $(READY)  ## against the public package, side by side: speed, memory, and how long help and errors take
 	$(BIN)/python tests/benchmarks
 
@@ -57,6 +68,10 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(READY)
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $(DOCS_READY)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis
