@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-PLATE = re.compile(r"```bash\n(?P<command>openretina .*?)```\n\n!\[[^\]]*\]\((?P<picture>gallery/[\w-]+\.png)\)", re.DOTALL)
+PLATE = re.compile(
+    r"```bash\n(?P<command>openretina .*?)```\n\n!\[[^\]]*\]\((?P<picture>gallery/[\w-]+\.png)\)", re.DOTALL
+)
 """A command, and the picture that it makes."""
 
 

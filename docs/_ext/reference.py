@@ -1,7 +1,7 @@
-"""Writes the reference before Sphinx reads its sources: options, commands and Python names, from what the package says.
+"""Writes the reference before Sphinx reads its sources: options, commands and Python names, as the package has them.
 
-Options come from the folders and comments of `configs/`, as `--help` has them; types and texts from the constructors that
-`_target_` names. A new option, group, verb or public name is in the reference with no edit here.
+Options come from the folders and comments of `configs/`, as `--help` has them; types and texts from the constructors
+that `_target_` names. A new option, group, verb or public name is in the reference with no edit here.
 """
 
 from __future__ import annotations
