@@ -129,8 +129,8 @@ def browser(folder: Path) -> Iterator[Page]:
     # the browser listens on descriptor 3 and answers on 4; only a shell can put the pipes there
     command = ["bash", "-c", f'exec "$@" 3<&{hears} 4>&{says}', "bash", binary, *flags]
     command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900", "about:blank"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, pass_fds=(hears, says), **quiet) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, pass_fds=(hears, says), stdout=quiet, stderr=quiet) as process:
         try:
             os.close(hears)
             os.close(says)
