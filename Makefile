@@ -40,10 +40,10 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 docs: $(DOCS_READY)  ## the documentation in build/docs/html, offline; a warning, or a link to nothing inside, is an error
-	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
 
 linkcheck: $(DOCS_READY)  ## links of the documentation to other places, which needs a network
-	$(BIN)/sphinx-build -q -b linkcheck -d build/docs/doctrees docs build/docs/linkcheck
+	$(BIN)/python -m sphinx -q -b linkcheck -d build/docs/doctrees docs build/docs/linkcheck
 
 coverage: $(READY)  ## lines and branches that the tests of `make test` reach, in commands that they start, too; below 92 % fails
 	rm -rf build/coverage

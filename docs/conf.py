@@ -19,6 +19,7 @@ extensions = [
     "sphinx_design",
     "reference",
     "notebooks",
+    "accessible",
 ]
 exclude_patterns = ["_ext"]
 
@@ -38,6 +39,7 @@ html_theme = "furo"
 html_title = "openretina optimize"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_show_sourcelink = False
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"

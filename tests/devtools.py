@@ -84,11 +84,11 @@ class Page:
         elif method == "Log.entryAdded" and found["entry"]["level"] in ("error", "warning"):
             self.complaints.append(f"{found['entry']['text']} {found['entry'].get('url', '')}")
 
-    def open(self, path: Path, address: str = "") -> None:
-        """Open a file, and wait until its first cards are there."""
+    def open(self, path: Path, address: str = "", ready: str = "document.querySelector('#count')?.textContent") -> None:
+        """Open a file, and wait until it is loaded and ready; a report is when its first cards are there."""
         self.ask("Page.navigate", url="about:blank")
         self.ask("Page.navigate", url=path.resolve().as_uri() + address)
-        self.until("document.readyState === 'complete' && document.querySelector('#count')?.textContent")
+        self.until(f"document.readyState === 'complete' && {ready}")
 
     def value(self, expression: str) -> Any:
         """What an expression in the page comes to."""
