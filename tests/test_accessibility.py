@@ -24,6 +24,10 @@ PAGES = [
 AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations
   .filter((rule) => ["serious", "critical"].includes(rule.impact))
   .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`)))"""
+CONTROLS = "a[href], button, input, select, [tabindex='0']"
+SEEN = "(part) => part.tabIndex >= 0 && part.checkVisibility()"
+MARKED = """getComputedStyle(document.activeElement).outlineStyle !== "none"
+  || document.activeElement.matches(".card h2 a")  // whose card has a ring"""
 VIEWS = {
     "gallery": "",
     "run": "#run=neuron%3D2",
@@ -78,3 +82,24 @@ def test_axe_finds_nothing_serious_in_a_report(view: str, theme: str, sweep: Pat
         page.press("t")
     assert page.value("document.documentElement.dataset.theme") == theme
     assert violations(page) == []
+
+
+def test_the_keyboard_skips_to_the_runs(sweep: Path, page: Page) -> None:
+    page.resize(1280, 900)
+    page.open(sweep / "index.html")
+    page.press("Tab")
+    assert page.value("document.activeElement.textContent") == "Skip to the runs"
+    page.press("Enter")
+    assert page.until("document.activeElement.id") == "gallery"
+
+
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(sweep: Path, page: Page) -> None:
+    page.resize(1280, 900)
+    page.open(sweep / "index.html")
+    count = page.value(f"[...document.querySelectorAll({json.dumps(CONTROLS)})].filter({SEEN}).length")
+    reached = set()
+    for _ in range(count):
+        page.press("Tab")
+        assert page.value(MARKED)
+        reached.add(page.value("document.activeElement.outerHTML"))
+    assert len(reached) == count
