@@ -5,12 +5,14 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs-ready
 
 # Suites that start hundreds of processes, or solve whole retinas; `make test` leaves them to `make test-slow`.
-SLOW := $(patsubst %,tests/test_%.py,command identity mistakes options places processes rendering report_page simulation slurm \
-	sweep_ends validation)
+SLOW := $(patsubst %,tests/test_%.py,accessibility command identity mistakes options places processes rendering \
+	report_page simulation slurm sweep_ends validation)
 
-.PHONY: demo test test-slow test-hostile test-slurm lint format bench bench-zoo bench-against bundled-model wheel clean
+.PHONY: demo test test-slow test-hostile test-slurm lint format docs linkcheck gallery coverage bench bench-zoo \
+	bench-against bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
@@ -18,7 +20,7 @@ test: $(READY)  ## lint, types, tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW))
 
-test-slow: $(READY)  ## the whole command: mistakes, kills, signals, full disks, Slurm, a browser, whole retinas
+test-slow: $(READY) docs  ## the whole command: mistakes, kills, signals, full disks, Slurm, a browser, whole retinas
 	$(BIN)/python -m pytest $(SLOW)
 
 test-hostile: $(READY)  ## every one of a thousand hostile checkpoints and run folders, of which `make test` tries a sample
@@ -31,10 +33,26 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DOCS_READY)  ## the documentation in build/docs/html, offline; a warning, or a link to nothing inside, is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+
+linkcheck: $(DOCS_READY)  ## links of the documentation to other places, which needs a network
+	$(BIN)/python -m sphinx -q -b linkcheck -d build/docs/doctrees docs build/docs/linkcheck
+
+coverage: $(READY)  ## lines and branches that the tests of `make test` reach, in commands that they start, too; below 92 % fails
+	rm -rf build/coverage
+	$(BIN)/python -m coverage run -m pytest $(addprefix --ignore=,$(SLOW))
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+gallery: $(READY)  ## the pictures of docs/gallery.md, by its own commands
+	$(BIN)/python docs/make_gallery.py
 
 bench: $(READY)  ## against the public package, side by side: speed, memory, and how long help and errors take
 	$(BIN)/python tests/benchmarks
@@ -57,6 +75,10 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(READY)
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $(DOCS_READY)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis

@@ -24,7 +24,16 @@ UNTIL = """new Promise((resolve) => {{
   look();
 }})"""
 
-KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36}
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "Home": 36,
+}
 
 
 class Page:
@@ -84,11 +93,11 @@ class Page:
         elif method == "Log.entryAdded" and found["entry"]["level"] in ("error", "warning"):
             self.complaints.append(f"{found['entry']['text']} {found['entry'].get('url', '')}")
 
-    def open(self, path: Path, address: str = "") -> None:
-        """Open a file, and wait until its first cards are there."""
+    def open(self, path: Path, address: str = "", ready: str = "document.querySelector('#count')?.textContent") -> None:
+        """Open a file, and wait until it is loaded and ready; a report is when its first cards are there."""
         self.ask("Page.navigate", url="about:blank")
         self.ask("Page.navigate", url=path.resolve().as_uri() + address)
-        self.until("document.readyState === 'complete' && document.querySelector('#count')?.textContent")
+        self.until(f"document.readyState === 'complete' && {ready}")
 
     def value(self, expression: str) -> Any:
         """What an expression in the page comes to."""
@@ -129,8 +138,8 @@ def browser(folder: Path) -> Iterator[Page]:
     # the browser listens on descriptor 3 and answers on 4; only a shell can put the pipes there
     command = ["bash", "-c", f'exec "$@" 3<&{hears} 4>&{says}', "bash", binary, *flags]
     command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900", "about:blank"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, pass_fds=(hears, says), **quiet) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, pass_fds=(hears, says), stdout=quiet, stderr=quiet) as process:
         try:
             os.close(hears)
             os.close(says)

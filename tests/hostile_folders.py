@@ -376,7 +376,7 @@ def work(scratch: Path, first: int, stop: int) -> None:
     from openretina_cli.validation import bench
 
     bench.natural_clips = partial(bench.natural_clips, count=2)  # 500 take 9 s
-    retina.SimulatedRetina = cache(retina.SimulatedRetina)  # takes 3 s, and is the same every time
+    retina.SimulatedRetina = cache(retina.SimulatedRetina)  # type: ignore[assignment, misc]  # takes 3 s, and is the same every time
     tell = os.fdopen(os.dup(1), "w", buffering=1)
     os.environ["SECRET"] = SECRET
     place = scratch / "cwd"

@@ -62,7 +62,24 @@ TEXTS = (
 )
 """Names that have a meaning to some reader, or none to any."""
 
-NUMBERS = (0, -1, 10**30, -(10**30), 2**63, 1e308, float("inf"), float("nan"), True, None, "5", 1.5, 2j, b"5", [5], {})
+NUMBERS: tuple[Any, ...] = (
+    0,
+    -1,
+    10**30,
+    -(10**30),
+    2**63,
+    1e308,
+    float("inf"),
+    float("nan"),
+    True,
+    None,
+    "5",
+    1.5,
+    2j,
+    b"5",
+    [5],
+    {},
+)
 """Values where a small whole number is expected."""
 
 

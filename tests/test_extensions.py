@@ -264,7 +264,8 @@ def python(house: Path, *words: str, **how: Any) -> subprocess.CompletedProcess[
     )
 
 
-Answer = tuple[int, str, str]
+Answer = list[Any]
+"""Exit code, standard output and standard error."""
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ def stimuli(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:
 def fast_of(retina: EnsembleModel, case: Case, session: str | None = None) -> FastForm:
     fast = retina.fast_form(session or next(iter(case.sessions)), case.neurons, case.frames, case.window)
     assert fast is not None
-    return fast
+    return fast  # type: ignore[return-value]
 
 
 def plain_of(retina: EnsembleModel, case: Case, session: str | None = None) -> Callable[[Tensor], Tensor]:
@@ -315,7 +315,7 @@ def _other_nonlinearity(retina: EnsembleModel) -> None:
 
 
 def _other_norm(retina: EnsembleModel) -> None:
-    retina.members[1].core.features.layer0.norm = nn.GroupNorm(1, 3)
+    retina.members[1].core.features.layer0.norm = nn.GroupNorm(1, 3)  # type: ignore[method-assign]
 
 
 def _other_convolution(retina: EnsembleModel) -> None:
@@ -323,7 +323,7 @@ def _other_convolution(retina: EnsembleModel) -> None:
 
 
 def _other_readout(retina: EnsembleModel) -> None:
-    retina.members[1].readout["left"] = nn.Linear(3, 3)
+    retina.members[1].readout["left"] = nn.Linear(3, 3)  # type: ignore[assignment]
 
 
 def _other_core(retina: EnsembleModel) -> None:

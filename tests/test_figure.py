@@ -106,7 +106,7 @@ def test_response_frame_r_is_drawn_at_stimulus_frame_r_plus_lag() -> None:
     view = run(traces=2)
     lines = panel(draw_composition(view), "Response").lines
     for line, trace in zip(lines, view.response.T, strict=True):
-        np.testing.assert_allclose(line.get_xdata(), np.arange(30, 51) / 30)  # the last value is held to its end
+        np.testing.assert_allclose(line.get_xdata(), np.arange(30, 51) / 30)  # type: ignore[arg-type]  # the last value is held to its end
         np.testing.assert_array_equal(line.get_ydata()[:-1], trace)
 
 
@@ -264,7 +264,7 @@ def texts_in_the_way(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[tu
     """Pairs of texts that are drawn over each other."""
     drawn: list[Text] = []
     draw = Text.draw
-    monkeypatch.setattr(Text, "draw", lambda text, *args, **kwargs: (drawn.append(text), draw(text, *args, **kwargs)))
+    monkeypatch.setattr(Text, "draw", lambda text, *args, **kwargs: (drawn.append(text), draw(text, *args, **kwargs)))  # type: ignore[func-returns-value]
     figure.draw_without_rendering()
     boxes = [
         (text.get_text(), text.get_window_extent()) for text in drawn if text.get_visible() and text.get_text().strip()
@@ -391,7 +391,7 @@ def test_without_a_frequency_panel_or_a_frame_rate_the_notebooks_call_counts_fra
 
 def test_the_cutoff_bounds_the_spectrum() -> None:
     axes = notebook_axes()
-    plot_stimulus_composition(run().stimulus, *axes.flat[:3], lowpass_cutoff=5.0, frame_rate=30.0)
+    plot_stimulus_composition(run().stimulus, *axes.flat[:3], lowpass_cutoff=5.0, frame_rate=30.0)  # type: ignore[misc]
     assert axes[0, 1].lines[0].get_xdata().max() <= 5.0
 
 

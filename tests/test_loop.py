@@ -220,7 +220,7 @@ SEPARATE = [
 
 @pytest.mark.parametrize("optimizer", SEPARATE, ids=lambda cls: cls.__name__)
 def test_every_optimizer_steps_the_rows_of_a_stack_apart(optimizer: type[torch.optim.Optimizer]) -> None:
-    make = partial(optimizer, lr=0.05)
+    make = partial(optimizer, lr=0.05)  # type: ignore[call-arg]
     starts = [torch.full(SHAPE, value, dtype=torch.float64) for value in (0.0, 0.5, -1.0)]
     problems = [
         Problem(start, Scored(bowl), make, OptimizationStopper(count), [ChangeNorm(2.0)])

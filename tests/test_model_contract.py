@@ -255,7 +255,7 @@ class FirstCall(Plain):
         self.register_buffer("scale", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.scale is None:
+        if self.scale is None:  # type: ignore[has-type]
             self.scale = x.detach().std()
         return super().forward(x / self.scale)
 
@@ -266,7 +266,7 @@ class Counter(Plain):
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
+        self.calls += 1  # type: ignore[assignment]
         return super().forward(x) * self.calls
 
 
@@ -663,7 +663,7 @@ def test_equal_commands_give_equal_results_and_leave_the_callers_generators_alon
         assert torch.equal(torch.get_rng_state(), before[0])
         assert random.getstate() == before[1]
         assert np.array_equal(np.random.get_state()[1], before[2])  # type: ignore[index, arg-type]
-    assert np.array_equal(*stimuli)
+    assert np.array_equal(*stimuli)  # type: ignore[arg-type]
 
 
 # --- from Python

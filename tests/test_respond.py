@@ -123,7 +123,7 @@ def test_the_long_form_says_what_the_matrix_says(bundled: Path) -> None:
 def test_most_types_are_driven_most_by_their_own_stimuli(bundled: Path) -> None:
     rows = rows_of(bundled / "confusion.csv")
     assert len(rows) == 12
-    best = [max(list(row)[1:], key=lambda name, row=row: float(row[name])) for row in rows]
+    best = [max(list(row)[1:], key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
     assert sum(label == row["type"] for label, row in zip(best, rows, strict=True)) >= 10
     for row in rows:
         # shares of 10 cells, to seven digits

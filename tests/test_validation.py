@@ -206,7 +206,7 @@ def test_table_and_figure_hold_every_cell(perfect: list[Validation], tmp_path: P
     gains, cosines = draw_validation(by_type(rows)).axes
     for axes, dots in ((gains, 2 * len(rows)), (cosines, len(rows))):
         # the lines at 0 and 1 have no marker
-        assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in ("o", "D")) == dots
+        assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in ("o", "D")) == dots  # type: ignore[arg-type, misc]
     assert [(summary.label, len(summary.rows)) for summary in by_type(rows)] == [
         ("OFF slow", 3), ("ON sustained", 3), ("suppressed by contrast", 3),
     ]  # fmt: skip

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from openretina_cli.stopper import Step
 
 
+REMARKS = "remarks"
+"""Under this name a picture may keep what it shows otherwise than it is: a text for each of its files."""
+
+
 class Output:
     """One option of `output=[...]`; subclasses are `Numbers` or `Picture`.
 
@@ -69,7 +73,8 @@ class Picture(Output):
         Args:
             name: one of `names`.
             view: the stimulus, the responses and the facts of a run.
-            kept: belongs to the drawing process; what takes long to make can be kept there from run to run.
+            kept: belongs to the drawing process; what takes long to make can be kept there from run to run. What is
+                put under `REMARKS` becomes a warning of this run: "composition.png shows ...".
         """
         raise NotImplementedError
 

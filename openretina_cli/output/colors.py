@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,13 @@ Light = tuple[float, float, float]
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 VIOLET, WHITE = (1.0, 0.0, 1.0), (1.0, 1.0, 1.0)
 
-# The mouse's UV light cannot be shown; as in the field's figures it is drawn as violet, red plus blue.
+# The mouse's UV light cannot be shown; as in the field's figures it is drawn as violet, red plus blue. Green and violet
+# differ in lightness as well (L* of 47 and 27), for readers who see no such hues, and are legible as text on white.
 KNOWN: dict[str, tuple[str, Light]] = {
-    "green": ("#2c8c4b", GREEN),
-    "uv": ("#8a3fa8", VIOLET),
-    "ultraviolet": ("#8a3fa8", VIOLET),
-    "violet": ("#8a3fa8", VIOLET),
+    "green": ("#257f3d", GREEN),
+    "uv": ("#5a2480", VIOLET),
+    "ultraviolet": ("#5a2480", VIOLET),
+    "violet": ("#5a2480", VIOLET),
     "red": ("#c43c39", RED),
     "blue": ("#2f6db5", BLUE),
     "grey": ("#404040", WHITE),
@@ -38,19 +39,30 @@ LONGEST_CHANNEL = 22
 PALETTE = ("#e69f00", "#56b4e9", "#7a5c3e", "#cc79a7", "#00a3a3", "#b8b000", "#1f3a6e", "#f28e6b")
 
 
+DASHES: tuple[tuple[float, ...], ...] = ((), (4.0, 1.5), (1.0, 1.5), (6.0, 1.5, 1.0, 1.5))
+"""Line and gap lengths of the first channels' lines, in widths of the line; the first is unbroken."""
+
+
 @dataclass(frozen=True)
 class ChannelLook:
-    """Name of a channel and its colour on paper and on screen.
+    """Name of a channel and its look on paper and on screen.
 
     Attributes:
         name: what the channel is called in legends.
         line: colour of its lines and labels, as `#rrggbb`.
         light: how much it adds to red, green and blue of the video, each in [0, 1].
+        dash: line and gap lengths of its lines, see `DASHES`.
     """
 
     name: str
     line: str
     light: Light
+    dash: tuple[float, ...] = ()
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Colour and style of its lines, as matplotlib takes them."""
+        return {"color": self.line, "linestyle": (0, self.dash) if self.dash else "-"}
 
 
 def default_channel_names(count: int) -> tuple[str, ...]:
@@ -75,7 +87,10 @@ def channel_looks(names: Sequence[str]) -> tuple[ChannelLook, ...]:
     else:
         lights = [light or _bright(line) for light, line in zip(known, lines, strict=True)]
     shown = [one_line(name, LONGEST_CHANNEL) for name in names]
-    return tuple(ChannelLook(*look) for look in zip(shown, lines, lights, strict=True))
+    return tuple(
+        ChannelLook(*look, DASHES[place % len(DASHES)])
+        for place, look in enumerate(zip(shown, lines, lights, strict=True))
+    )
 
 
 def distinct_colors() -> Iterator[str]:

@@ -7,11 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from openretina_cli.checks import one_of, require
-from openretina_cli.output.base import Picture
+from openretina_cli.output.base import REMARKS, Picture
 from openretina_cli.store.names import FIGURE, FORMATS, SHEET
+from openretina_cli.text import one_line
 
 if TYPE_CHECKING:
     from openretina_cli.output.view import RunView
+
+
+LONGEST_LIST = 60
+"""Characters of a warning that lists characters."""
 
 
 class Figure(Picture):
@@ -43,8 +48,14 @@ class Figure(Picture):
             from openretina_cli.output.composition.contact_sheet import encode_sheet
 
             return encode_sheet(view, PurePath(name).suffix[1:], self.dpi)
-        from openretina_cli.output.composition.composer import Composer  # matplotlib, only where a figure is wanted
+        from openretina_cli.output.composition.composer import Composer, import_matplotlib  # only where one is wanted
+        from openretina_cli.output.composition.fonts import UNKNOWN, drawable
 
+        import_matplotlib()
+        view, missing = drawable(view)
+        if missing:
+            told = one_line(missing, LONGEST_LIST)
+            kept.setdefault(REMARKS, {})[name] = f"{UNKNOWN} for characters that no font here can draw: {told}"
         composer = kept.get("composer") or Composer()
         kept["composer"] = composer  # it keeps the pages of the last layouts, which are most of the work
         return composer.encode(view, PurePath(name).suffix[1:], self.dpi)

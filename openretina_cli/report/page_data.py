@@ -75,7 +75,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 def _setup(setup: Setup) -> dict[str, Any]:
     looks = channel_looks(setup.channels) if setup.channels else ()
     return {
-        "channels": [{"name": look.name, "color": look.line} for look in looks],
+        "channels": [{"name": look.name, "color": look.line, "dash": look.dash} for look in looks],
         "frameRate": setup.frame_rate,
         "pixelSize": setup.pixel_size,
         "lag": setup.lag,

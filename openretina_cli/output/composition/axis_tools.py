@@ -196,7 +196,8 @@ def draw_scale_bar(ax: Axes, height: int, length: float, pixel_size: float) -> N
     """A bar of `length` um below the lower left corner of a picture of `height` pixels; one data unit is a pixel."""
     from matplotlib.transforms import offset_copy
 
-    end, below = length / pixel_size, offset_copy(ax.transData, ax.get_figure(root=True), y=-8, units="points")
+    figure = ax.get_figure()  # matplotlib before 3.10 cannot be asked for the root
+    end, below = length / pixel_size, offset_copy(ax.transData, figure, y=-8, units="points")  # type: ignore[arg-type]
     ax.plot(
         [0, end], [height, height], color="black", linewidth=2, solid_capstyle="butt", transform=below,
         clip_on=False, gid="scale-bar",

@@ -14,6 +14,7 @@ import numpy as np
 
 from openretina_cli.analysis.decomposition import stimulus_array
 from openretina_cli.output.composition.axis_tools import FRAME_COLOR
+from openretina_cli.output.composition.fonts import families
 from openretina_cli.output.composition.layout import WIDTH, Layout
 from openretina_cli.output.composition.page import Page
 from openretina_cli.output.composition.png import encode_png
@@ -79,7 +80,7 @@ def style() -> AbstractContextManager[None]:
     import_matplotlib()
     import matplotlib.style
 
-    ours: AbstractContextManager[None] = matplotlib.style.context(["default", STYLE])
+    ours: AbstractContextManager[None] = matplotlib.style.context(["default", {**STYLE, "font.family": families()}])
     return ours
 
 

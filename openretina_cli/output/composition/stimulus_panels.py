@@ -52,7 +52,7 @@ class TemporalPanel(Panel):
     ) -> None:
         super().__init__()
         self._ax, self._most = ax, most_ticks
-        self._lines = [clock.held_line(ax, 0, count, color=look.line, label=look.name) for look in looks]
+        self._lines = [clock.held_line(ax, 0, count, **look.drawn, label=look.name) for look in looks]
         ax.axhline(0.0, color="0.8", linewidth=0.8, zorder=0.5)
         ax.set(xlim=(0.0, count * clock.step), xlabel=clock.time_label)
         title_with_legend(ax, "Temporal component", width=84)
@@ -98,7 +98,7 @@ class SpectraPanel(Panel):
             ax.set_axis_off()
             return
         self._lines = [
-            ax.plot([], [], ".-", color=look.line, label=f"{look.name} 00.00", clip_on=False)[0] for look in looks
+            ax.plot([], [], marker=".", **look.drawn, label=f"{look.name} 00.00", clip_on=False)[0] for look in looks
         ]
         ax.set(xlim=(0.0, self._highest), xlabel=f"frequency ({clock.frequency_unit})")
         title = f"Amplitude spectrum; weighted frequency in {clock.frequency_unit}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from openretina_cli.errors import OpenRetinaError
-from openretina_cli.output.base import Wanted
+from openretina_cli.output.base import REMARKS, Wanted
 from openretina_cli.output.view import RunView
 
 LONGEST_REASON = 300
@@ -21,10 +21,12 @@ class Drawn:
     Attributes:
         files: content of the files that could be drawn, by name.
         problems: why others could not be drawn, by name.
+        remarks: what a file shows otherwise than it is, by name.
     """
 
     files: Mapping[str, bytes]
     problems: Mapping[str, str]
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def none(cls, names: Iterable[str], problem: str) -> Drawn:
@@ -48,7 +50,7 @@ def draw_pictures(view: RunView, wanted: Wanted, kept: dict[str, Any] | None = N
             files[name] = picture.draw(name, view, kept)
         except Exception as error:  # whatever a library of pictures raises, the numbers of the run are sound
             problems[name] = _reason(error)
-    return Drawn(files, problems)
+    return Drawn(files, problems, kept.pop(REMARKS, {}))
 
 
 def _reason(error: Exception) -> str:

@@ -16,9 +16,12 @@ from openretina_cli.store.json_file import json_bytes
 from openretina_cli.store.names import RESULT
 from openretina_cli.store.result import read_result
 
+MISSING, SHOWS = " is missing: ", " shows "
+"""What follows the name of a picture in a warning about it."""
+
 
 def store_pictures(drawn: Drawn, wanted: Wanted, folder: RunFolder) -> list[str]:
-    """Write the pictures of a run, and say in its result how they are drawn, and which are missing and why.
+    """Write the pictures of a run, and say in its result how they are drawn, what is missing, and what is not shown.
 
     Warnings of an earlier attempt at the same pictures are removed from the result. The numbers stay as they are,
     whatever happens.
@@ -37,17 +40,14 @@ def store_pictures(drawn: Drawn, wanted: Wanted, folder: RunFolder) -> list[str]
             write_whole(folder.path, {name: content})
         except OSError as error:
             problems[name] = f"it could not be written: {error.strerror or error}"
-    warnings = [f"{_head(name)}{problem}" for name, problem in problems.items()]
+    warnings = [f"{name}{MISSING}{problem}" for name, problem in problems.items()]
+    remarks = [f"{name}{SHOWS}{remark}" for name, remark in drawn.remarks.items() if name not in problems]
     with suppress(OSError, ArtifactError):  # a disk that takes no pictures takes no warning
         before = read_result(folder.path).tree
-        after = _noted(before, wanted, warnings, drawn.files.keys() - problems.keys())
+        after = _noted(before, wanted, [*warnings, *remarks], drawn.files.keys() - problems.keys())
         if after != before:
             write_whole(folder.path, {RESULT: json_bytes(after)})
     return warnings
-
-
-def _head(name: str) -> str:
-    return f"{name} is missing: "
 
 
 def _noted(result: Mapping[str, Any], wanted: Wanted, warnings: list[str], made: Iterable[str]) -> Mapping[str, Any]:
@@ -55,7 +55,7 @@ def _noted(result: Mapping[str, Any], wanted: Wanted, warnings: list[str], made:
     before, settings = result.get("warnings"), result.get("settings")
     if not isinstance(before, list):
         return result
-    heads = tuple(map(_head, wanted))
+    heads = tuple(name + head for name in wanted for head in (MISSING, SHOWS))
     noted = {**result, "warnings": [*(text for text in before if not str(text).startswith(heads)), *warnings]}
     if isinstance(files := result.get("files"), list):
         noted["files"] = [*files, *(name for name in wanted if name not in files)]

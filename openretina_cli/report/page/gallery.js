@@ -180,13 +180,15 @@ function runNumbers(run) {
         isNumber(frequency) && count < 4 ? `${format(frequency, 2)} Hz` : "",
         isNumber(variance) && count < 3 ? `${format(100 * variance, 2)} %` : "",
       ];
-      const element = make(
+      const swatch = make("i", { className: "swatch" });
+      swatch.style.borderTop = `2px ${["solid", "dashed", "dotted"][index] ?? "solid"} ${lineColor(channel.color)}`;
+      return make(
         "span",
         { title: `${channel.name}: polarity, centre frequency, explained variance` },
+        swatch,
+        make("span", { className: "unseen" }, `${channel.name}: `),
         texts.filter(Boolean).join(" · "),
       );
-      element.style.color = lineColor(channel.color);
-      return element;
     })
     .filter(Boolean);
 }

@@ -29,7 +29,7 @@ function drawTraces(
   const x = (time) => left + (time / clock.end) * (right - left);
   shadeWindow(context, run, clock, x, bottom);
   drawTimeAxis(context, clock, x, bottom, labels);
-  const stimulus = pictures.channels.map((c) => ({ values: c.temporal, color: lineColor(c.color) }));
+  const stimulus = pictures.channels.map((c) => ({ values: c.temporal, color: lineColor(c.color), dash: c.dash }));
   drawPanel(context, stimulus, {
     start: 0,
     clock,
@@ -121,8 +121,9 @@ function drawPanel(context, traces, { start, clock, x, top, bottom, low, high, z
   }
   context.lineWidth = 1.6;
   context.lineJoin = "round";
-  for (const { values, color } of traces) {
+  for (const { values, color, dash = [] } of traces) {
     context.strokeStyle = color;
+    context.setLineDash(dash.map((length) => length * context.lineWidth));
     context.beginPath();
     values.forEach((value, index) => {
       context.lineTo(x((start + index) / clock.rate), y(value));
@@ -130,6 +131,7 @@ function drawPanel(context, traces, { start, clock, x, top, bottom, low, high, z
     });
     context.stroke();
   }
+  context.setLineDash([]);
   context.lineWidth = 1;
 }
 
