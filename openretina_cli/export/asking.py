@@ -99,7 +99,7 @@ def compare(
     answer = None
     if twins is not None:
         whole, written = twins.responses(source, np.stack([stimulus, shown]))
-        answer = Answer(whole, written, twins.grey(source, stimulus.shape))
+        answer = Answer(whole, written, twins.grey(source))
     exact = stimulus.astype(np.float64)
     gap, norm = shown.astype(np.float64) - factor * exact, float(np.linalg.norm(exact))
     return Comparison(

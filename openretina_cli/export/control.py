@@ -14,12 +14,6 @@ Control = Callable[[Stimulus, int], Stimulus]
 """Makes a control of a stimulus `(channel, time, height, width)` and a seed."""
 
 
-def same(stimulus: Stimulus, seed: int) -> Stimulus:
-    """The stimulus itself."""
-    del seed
-    return stimulus
-
-
 def shuffled(stimulus: Stimulus, seed: int) -> Stimulus:
     """The frames in random order: the same pictures and norm without their time course."""
     order = np.random.default_rng(seed).permutation(stimulus.shape[1])
@@ -64,18 +58,18 @@ def controls_of(kinds: list[str], movie: str | None) -> dict[str, Control]:
     Raises:
         SettingError: the movie cannot be read.
     """
-    found: dict[str, Control] = {"stimulus": same}
-    for kind in kinds:
-        found[kind] = {"shuffle": shuffled, "reversed": contrast_reversed}.get(kind) or _natural(movie or "")
-    return found
+    known = {"shuffle": shuffled, "reversed": contrast_reversed}
+    found = {kind: known.get(kind) or natural_of(*_movies(movie or "")) for kind in kinds}
+    return {"stimulus": lambda stimulus, _: stimulus, **found}
 
 
-def _natural(movie: str) -> Control:
+def _movies(name: str) -> tuple[Stimulus, str]:
+    """The movies `(clip, channel, time, height, width)` of a file, and its name."""
     from openretina_cli.models.tensor_file import read_tensor  # torch, which other controls do not wait for
 
-    movies = read_tensor("export.protocol.movie", movie).numpy()
+    movies = read_tensor("export.protocol.movie", name).numpy()
     movies = movies[None] if movies.ndim == 4 else movies
     if movies.ndim != 5 or not len(movies):
         expected = "(clip, channel, time, height, width)"
-        raise SettingError(f"export.protocol.movie={movie} holds shape {movies.shape}", expected=expected)
-    return natural_of(movies, movie)
+        raise SettingError(f"export.protocol.movie={name} holds shape {movies.shape}", expected=expected)
+    return movies, name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -61,14 +61,12 @@ def export(places: Sequence[Path], settings: ExportSettings, report: Report) -> 
     folder = ExportFolder(Path(settings.out).expanduser(), settings.overwrite)
     folder.check()
     sources = find_sources(places)
-    shapes = [source.stimulus().shape for source in sources]
-    check_alike(sources, shapes)
+    check_alike(sources)
     twins = Twins(settings.device)
     if settings.ask:  # what is wrong with the twin is told before anything is written
-        twins.of(sources[0], shapes[0][1])
-    grey = _grey(sources, shapes, settings, twins)
-    positions = [*_positions(sources, shapes, settings, twins)]
-    presentation = present(sources, shapes, settings, format_, grey, positions, report)
+        twins.of(sources[0])
+    grey, positions = _grey(sources, settings, twins), _positions(sources, settings, twins)
+    presentation = present(sources, settings, format_, grey, positions, report)
     with folder.writing() as place:
         _write(place, presentation, format_, settings.preview, report)
         comparisons = _ask(place, presentation, format_, settings, twins if settings.ask else None, report)
@@ -78,7 +76,7 @@ def export(places: Sequence[Path], settings: ExportSettings, report: Report) -> 
     return Exported(folder.path, presentation, comparisons, len(digests) + 1)
 
 
-def _grey(sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings: ExportSettings, twins: Twins) -> Grey:
+def _grey(sources: Sequence[Source], settings: ExportSettings, twins: Twins) -> Grey:
     """The map from values to levels; the checkpoint's, where the user gives none.
 
     Raises:
@@ -91,13 +89,11 @@ def _grey(sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings
                 f"{sources[0].name} and {others[0].name} are of two models",
                 repair="export.grey.mean=[..] export.grey.sd=[..]",
             )
-        levels = twins.of(sources[0], shapes[0][1]).facts.grey_levels
+        levels = twins.of(sources[0]).facts.grey_levels
     return grey_of(settings.grey, sources[0].channels, levels)
 
 
-def _positions(
-    sources: Sequence[Source], shapes: Sequence[tuple[int, ...]], settings: ExportSettings, twins: Twins
-) -> Iterator[tuple[float, float]]:
+def _positions(sources: Sequence[Source], settings: ExportSettings, twins: Twins) -> list[tuple[float, float]]:
     """Where each run is shown, x and y in um.
 
     Raises:
@@ -106,13 +102,9 @@ def _positions(
     given = settings.protocol.positions
     if isinstance(given, list) and len(given) != len(sources):
         raise SettingError(f"export.protocol.positions has {len(given)} pairs", expected=f"{len(sources)}, one a run")
-    for number, source in enumerate(sources):
-        if isinstance(given, list):
-            yield given[number][0], given[number][1]
-        elif given == "cells":
-            yield twins.centre(source, shapes[number])
-        else:
-            yield 0.0, 0.0
+    if isinstance(given, list):
+        return [(x, y) for x, y in given]
+    return [twins.centre(source) if given == "cells" else (0.0, 0.0) for source in sources]
 
 
 def _write(place: Path, presentation: Presentation, format_: Format, preview: bool, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -102,7 +102,6 @@ def _names(sources: Sequence[Source], kinds: Sequence[str]) -> list[str]:
 
 def present(
     sources: Sequence[Source],
-    shapes: Sequence[tuple[int, ...]],
     settings: ExportSettings,
     format_: Format,
     grey: Grey,
@@ -113,7 +112,6 @@ def present(
 
     Args:
         sources: the runs, of one kind of stimulus.
-        shapes: of their stimuli, `(channel, time, height, width)`.
         settings: of the export.
         format_: the format.
         grey: values as levels.
@@ -124,47 +122,57 @@ def present(
         SettingError: a setting does not fit the runs or the format, or values are beyond the display and refused.
         ArtifactError: a stimulus cannot be read.
     """
-    first, channels = sources[0], sources[0].channels
-    geometry = geometry_of(settings.geometry, shapes[0][2:], first.pixel_size, format_)  # type: ignore[arg-type]
+    first, protocol = sources[0], settings.protocol
+    geometry = geometry_of(settings.geometry, (first.shape[2], first.shape[3]), first.pixel_size, format_)
     rate, hold = rates_of(settings.time, first.frame_rate, format_.refresh)
-    controls = controls_of(settings.protocol.controls, settings.protocol.movie)
+    controls = controls_of(protocol.controls, protocol.movie)
     kinds = [(place, kind) for place in range(len(sources)) for kind in controls]
     before, after = (device_frames(seconds, rate) for seconds in (settings.time.before_s, settings.time.after_s))
     clips = []
     for name, (place, kind) in zip(_names(sources, [*controls]), kinds, strict=True):
-        shown = before + shapes[place][1] * hold
-        rest = format_.film_length(shown + after, rate) - shown
+        frames = sources[place].shape[1]
+        rest = format_.film_length(before + frames * hold + after, rate) - before - frames * hold
         position = geometry.move(*positions[place])
-        clips.append(Clip(name, kind, sources[place].name, shapes[place][1], before, hold, rest, position))
-    items = [Item(sources[place], controls[kind], settings.protocol.seed + place) for place, kind in kinds]
+        clips.append(Clip(name, kind, sources[place].name, frames, before, hold, rest, position))
+    items = [Item(sources[place], controls[kind], protocol.seed + place) for place, kind in kinds]
     show = Show(
         clips=clips,
-        trials=trials_of(clips, settings.protocol, settings.time, rate),
+        trials=trials_of(clips, protocol, settings.time, rate),
         rate=rate,
-        channels=channels,
-        colors=colors_of(settings.grey, channels, format_.colored),
+        channels=first.channels,
+        colors=colors_of(settings.grey, first.channels, format_.colored),
         background=grey.background,
         size=geometry.size,
         pixel_size=geometry.pixel_size,
-        trigger=settings.protocol.trigger_frames,
+        trigger=protocol.trigger_frames,
         pictures=_no_pictures,
     )
     format_.check(show)
-    hidden = hidden_channels(format_, show)
-    overflow = []
-    for number, (clip, item) in enumerate(zip(clips, items, strict=True), 1):
+    overflow = [*_read(show, items, grey, settings, hidden_channels(format_, show), report)]
+    found = Presentation(show, items, grey, geometry, overflow)
+    return replace(found, show=replace(show, pictures=found.pictures))
+
+
+def _read(
+    show: Show, items: Sequence[Item], grey: Grey, settings: ExportSettings, hidden: Sequence[int], report: Report
+) -> Iterator[Overflow]:
+    """What of each clip is beyond the display.
+
+    Raises:
+        SettingError: that is more than what is let pass, or a clip has contrast in hidden channels and none is to tell
+            what that costs.
+    """
+    for number, (clip, item) in enumerate(zip(show.clips, items, strict=True), 1):
         stimulus = item.stimulus()
-        if not settings.ask and stimulus[hidden].any():
-            names = ", ".join(channels[place] for place in hidden)
+        if not settings.ask and stimulus[[*hidden]].any():
+            names = ", ".join(show.channels[place] for place in hidden)
             raise SettingError(
                 f"{clip.name} has contrast in {names}, of which the format shows nothing: only the twin can tell what "
                 "that costs",
                 repair="export.ask=true",
             )
-        overflow.append(_overflow(clip, stimulus, grey, settings, channels))
-        report("reading stimuli", number, len(clips))
-    found = Presentation(show, items, grey, geometry, overflow)
-    return replace(found, show=replace(show, pictures=found.pictures))
+        yield _overflow(clip, stimulus, grey, settings, show.channels)
+        report("reading stimuli", number, len(items))
 
 
 def hidden_channels(format_: Format, show: Show) -> list[int]:

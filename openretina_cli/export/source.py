@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ class Source:
     model: str
     settings: Mapping[str, Any] | None
     read: Callable[[], Stimulus]
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Of the stimulus: channels, frames, height and width."""
+        return self.stimulus().shape
 
     def stimulus(self) -> Stimulus:
         """The stimulus `(channel, time, height, width)`.
@@ -141,21 +146,17 @@ def _row(stack: Stack, number: int) -> Source:
     )
 
 
-def check_alike(sources: Sequence[Source], shapes: Sequence[tuple[int, ...]]) -> None:
+def check_alike(sources: Sequence[Source]) -> None:
     """Refuse runs that no one presentation can hold.
-
-    Args:
-        sources: the runs.
-        shapes: of their stimuli, `(channel, time, height, width)`.
 
     Raises:
         SettingError: two runs have other channels, pixels or frame rates.
     """
     first = sources[0]
-    for source, shape in zip(sources, shapes, strict=True):
+    for source in sources:
         for what, own, other in (
             ("channels", ",".join(source.channels), ",".join(first.channels)),
-            ("pixels", shape[2:], shapes[0][2:]),
+            ("pixels", source.shape[2:], first.shape[2:]),
             ("a frame rate of", source.frame_rate, first.frame_rate),
             ("a pixel size of", source.pixel_size, first.pixel_size),
         ):

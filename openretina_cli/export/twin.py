@@ -44,12 +44,11 @@ class Twins:
 
         return choose_device(self._name)
 
-    def of(self, source: Source, frames: int, **changes: Any) -> Retina:
+    def of(self, source: Source, **changes: Any) -> Retina:
         """The twin of a run.
 
         Args:
             source: the run.
-            frames: length of its stimulus.
             changes: settings of the model that are to be others than the run's.
 
         Raises:
@@ -66,7 +65,7 @@ class Twins:
         key = json.dumps([option.target, option.arguments], sort_keys=True, default=repr)
         if self._kept is None or self._kept[0] != key:
             try:
-                self._kept = key, build_model(option, frames, self._device)
+                self._kept = key, build_model(option, source.shape[1], self._device)
             except OpenRetinaError:
                 raise
             except Exception as error:  # whatever a stranger's values make a constructor raise
@@ -87,7 +86,7 @@ class Twins:
         """
         import torch
 
-        retina = self.of(source, stimuli.shape[2])
+        retina = self.of(source)
         with torch.inference_mode():
             answer = retina(torch.from_numpy(stimuli).to(self._device), source.session)
             start, stop = response_window(source.folder, source.window, answer.shape[1])
@@ -97,14 +96,14 @@ class Twins:
             raise ArtifactError(f"the twin of {source.folder} answers with NaN or infinity", repair=REPAIR)
         return found
 
-    def grey(self, source: Source, shape: tuple[int, ...]) -> float:
+    def grey(self, source: Source) -> float:
         """The same to grey, the model's zero; asked once for equal cells."""
-        key = (source.session, source.neurons, shape, source.window)
+        key = (source.session, source.neurons, source.shape, source.window)
         if key not in self._grey:
-            self._grey[key] = self.responses(source, np.zeros((1, *shape), np.float32))[0]
+            self._grey[key] = self.responses(source, np.zeros((1, *source.shape), np.float32))[0]
         return self._grey[key]
 
-    def centre(self, source: Source, shape: tuple[int, ...]) -> tuple[float, float]:
+    def centre(self, source: Source) -> tuple[float, float]:
         """The centre of a run's cells in the field of the model as it was recorded, x to the right and y up, in um.
 
         It is the centre of the squared gradient of the mean response at grey, so that no kind of readout is assumed.
@@ -120,8 +119,8 @@ class Twins:
                 "its stimulus is in place already",
                 repair="export.protocol.positions=center",
             )
-        retina = self.of(source, shape[1], center_readouts=False)
-        stimulus = torch.zeros((1, *shape), device=self._device, requires_grad=True)
+        retina = self.of(source, center_readouts=False)
+        stimulus = torch.zeros((1, *source.shape), device=self._device, requires_grad=True)
         answer = retina(stimulus, source.session)[..., list(source.neurons)].mean()
         (gradient,) = torch.autograd.grad(answer, stimulus)
         return _centre(gradient[0].square().sum((0, 1)).cpu().numpy(), source)

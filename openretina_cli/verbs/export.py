@@ -147,26 +147,21 @@ def _print(done: Exported, console: SafeConsole) -> None:
     trials = sum(trial.clip is not None for trial in show.trials)
     seconds = sum(trial.length for trial in show.trials) / show.rate
     um = "" if show.pixel_size is None else f", {show.pixel_size:.4g} um each"
+    repeated = sorted({*geometry.rows.tolist(), *geometry.columns.tolist()})
+    uneven = f"pixels are no whole multiple: each becomes {' or '.join(map(str, repeated))} device pixels"
+    levels = zip(show.channels, show.background, strict=True)
     scaled = [item.factor for item in done.presentation.overflow if item.factor < 1]
     rows = [
         ("clips", f"{len(show.clips)}, {trials} trials, {seconds:.1f} s at {show.rate:g} Hz"),
         ("frames", f"{show.size[0]} x {show.size[1]} pixels{um}"),
-        (
-            "background",
-            ", ".join(f"{name} {level}" for name, level in zip(show.channels, show.background, strict=True)),
-        ),
+        ("warning", uneven if len(repeated) > 1 else ""),
+        ("warning", "pixels at the edge are cropped" if geometry.cropped else ""),
+        ("background", ", ".join(f"{name} {level}" for name, level in levels)),
         ("beyond display", _shares(done)),
+        ("scaled", f"{len(scaled)} clips, by {min(scaled):.3f} to {max(scaled):.3f}" if scaled else ""),
+        ("not shown", _hidden(done)),
         ("loss of response", _losses(done)),
         ("files", f"{done.files}, with export.json and protocol.csv"),
         ("folder", str(done.folder)),
     ]
-    if hidden := _hidden(done):
-        rows.insert(4, ("not shown", hidden))
-    if scaled:
-        rows.insert(4, ("scaled", f"{len(scaled)} clips, by {min(scaled):.3f} to {max(scaled):.3f}"))
-    if geometry.cropped:
-        rows.insert(2, ("warning", "pixels at the edge are cropped"))
-    if geometry.rows.min() != geometry.rows.max():
-        span = f"{geometry.rows.min()} or {geometry.rows.max()}"
-        rows.insert(2, ("warning", f"pixels are no whole multiple: each becomes {span} device pixels"))
-    console.print(facts_table(rows))
+    console.print(facts_table([row for row in rows if row[1]]))

@@ -84,27 +84,33 @@ def read_film(path: Path, coding: Coding) -> Frames:
 
 
 class Films(Format):
-    """Base of formats whose clips are `NAME.avi`: FFV1, red-green-blue, at the device's rate."""
+    """Base of formats whose clips are files of FFmpeg's: `NAME.avi` in FFV1 at the device's rate, or others."""
 
     colored = True
+    coding = FFV1
+
+    def file(self, folder: Path, name: str) -> Path:
+        """Where the film of a clip lies."""
+        return folder / f"{name}.avi"
 
     def laid(self, frames: Frames) -> Frames:
         """Frames `(..., height, width, colour)` in the order of rows in which the files hold them, and back."""
         return frames
 
     def write(self, folder: Path, show: Show) -> None:
-        """Write the videos."""
+        """Write the films."""
         for index, clip in enumerate(show.clips):
-            frames = (self.laid(show.colored(frame)) for frame in show.film(index))
-            write_film(folder / f"{clip.name}.avi", frames, show.rate, FFV1)
+            path = self.file(folder, clip.name)
+            path.parent.mkdir(exist_ok=True)
+            write_film(path, (self.laid(show.colored(frame)) for frame in show.film(index)), show.rate, self.coding)
 
     def read(self, folder: Path, show: Show, index: int) -> Frames:
-        """Decode the video of a clip."""
-        return show.uncolored(self.laid(read_film(folder / f"{show.clips[index].name}.avi", FFV1)))
+        """Decode the film of a clip."""
+        return show.uncolored(self.laid(read_film(self.file(folder, show.clips[index].name), self.coding)))
 
     def place(self, show: Show, index: int, frame: int) -> tuple[str, int]:
-        """The frame of the video."""
-        return f"{show.clips[index].name}.avi", frame
+        """The frame of the film."""
+        return self.file(Path(), show.clips[index].name).name, frame
 
 
 def _pattern(path: Path, coding: Coding) -> str:
