@@ -29,7 +29,7 @@ class _SpaceThenTime(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, spatial: Tensor, temporal: Tensor, offset: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, spatial: Tensor, temporal: Tensor, offset: Tensor, shifts: Tensor) -> Tensor:
         """Convolve.
 
         Args:
@@ -38,11 +38,12 @@ class _SpaceThenTime(torch.autograd.Function):
             spatial: `(in, size * size, out)`.
             temporal: banded matrices `(in, out, time', time)`.
             offset: `(out, 1, 1)`, added to the result.
+            shifts: `(width, size * width')`, one where a column of the kernel meets a column of the input.
 
         Returns:
             `(out, time', batch * height' * width')`.
         """
-        ctx.save_for_backward(spatial, temporal)
+        ctx.save_for_backward(spatial, temporal, shifts)
         ctx.shape = x.shape
         (channels, batch, height, width, time), (_, area, out) = x.shape, spatial.shape
         size = round(area**0.5)
@@ -63,24 +64,23 @@ class _SpaceThenTime(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Gradient of `x`: time, then space, each transposed."""
-        spatial, temporal = ctx.saved_tensors
+        spatial, temporal, shifts = ctx.saved_tensors
         (channels, batch, height, width, time), (_, area, out) = ctx.shape, spatial.shape
         size = round(area**0.5)
         rows, columns = height - size + 1, width - size + 1
-        unfolded = gradient.new_zeros(channels, batch, height, size, columns * time)
-        maps = gradient.new_empty(out, batch, rows, columns * time)
-        for channel in range(channels):
-            torch.bmm(gradient.mT, temporal[channel], out=maps.view(out, -1, time))
-            seen, kernels = _seen_by_rows(unfolded[channel], rows, size), spatial[channel].expand(batch, -1, -1)
-            for row in range(rows):
-                seen[:, row].baddbmm_(kernels, maps[:, :, row].transpose(0, 1))
-        unfolded = unfolded.view(channels, batch, height, size, columns, time)
-        folded = gradient.new_zeros(ctx.shape)
-        for column in range(size):
-            folded[:, :, :, column : column + columns] += unfolded[:, :, :, column]
-        return folded, None, None, None
+        # (in * batch, ...): what is unfolded, and the gradient of every map
+        unfolded = gradient.new_zeros(channels * batch, height * size, columns * time)
+        maps = gradient.new_empty(channels, out, batch, rows, columns * time)
+        for filtered, filters in zip(maps, temporal, strict=True):
+            torch.bmm(gradient.mT, filters, out=filtered.view(out, -1, time))
+        maps = maps.transpose(1, 2).reshape(channels * batch, out, rows, -1)
+        kernels = spatial[:, None].expand(-1, batch, -1, -1).reshape(-1, area, out)
+        for row in range(rows):
+            unfolded[:, row * size : row * size + area].baddbmm_(kernels, maps[:, :, row])
+        folded = torch.matmul(shifts, unfolded.view(channels, batch, height, size * columns, time))
+        return folded, None, None, None, None
 
 
 class FirstLayer(nn.Module):
@@ -95,6 +95,7 @@ class FirstLayer(nn.Module):
     spatial: Tensor
     temporal: Tensor
     offset: Tensor
+    shifts: Tensor
 
     def __init__(self, layer: FoldedLayer, frames: int, grid: Grid) -> None:
         super().__init__()
@@ -104,9 +105,13 @@ class FirstLayer(nn.Module):
         self.register_buffer("spatial", layer.spatial.permute(2, 3, 4, 0, 1).flatten(3).flatten(1, 2).contiguous())
         self.register_buffer("temporal", banded(temporal.flatten(1, 2), frames))
         self.register_buffer("offset", layer.offset.reshape(-1, 1, 1))
+        columns = torch.arange(grid.output[1])
+        met = (torch.arange(grid.size)[:, None] + columns).flatten()
+        self.register_buffer("shifts", (torch.arange(grid.width + 2 * grid.padding)[:, None] == met).to(layer.offset))
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Map a stimulus `(batch, in, time, height, width)` to features."""
-        x = F.pad(stimulus, (self.padding,) * 4).permute(1, 0, 3, 4, 2).contiguous()
-        y: Tensor = _SpaceThenTime.apply(x, self.spatial, self.temporal, self.offset)  # type: ignore[no-untyped-call]
+        padded = F.pad(stimulus, (self.padding,) * 4) if self.padding else stimulus
+        x, weights = padded.permute(1, 0, 3, 4, 2).contiguous(), (self.spatial, self.temporal, self.offset)
+        y: Tensor = _SpaceThenTime.apply(x, *weights, self.shifts)  # type: ignore[no-untyped-call]
         return applied(self.nonlinearity, y).view(*y.shape[:2], len(stimulus), -1)
