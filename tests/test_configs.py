@@ -28,7 +28,9 @@ from openretina_cli.verbs.optimize import optimize_help
 
 CONFIGS = config_directory()
 FORMATS = sorted(CONFIGS.glob("format/*.yaml"))
-OPTIONS = sorted({*CONFIGS.glob("*/*.yaml")} - {*FORMATS})
+PROBES = sorted(CONFIGS.glob("probe/*.yaml"))
+OPTIONS = sorted({*CONFIGS.glob("*/*.yaml")} - {*FORMATS, *PROBES})
+MAIN = [CONFIGS / "optimize.yaml", CONFIGS / "export.yaml", CONFIGS / "probe.yaml"]
 
 REQUIRED = {
     "model=core_readout": ["model.path=file.ckpt"],
@@ -153,7 +155,7 @@ LAUNCHERS = sorted(CONFIGS.glob("hydra/launcher/*.yaml"))
 
 @pytest.mark.parametrize(
     "path",
-    [CONFIGS / "optimize.yaml", CONFIGS / "export.yaml", *OPTIONS, *FORMATS, *LAUNCHERS],
+    [*MAIN, *OPTIONS, *FORMATS, *PROBES, *LAUNCHERS],
     ids=lambda path: path.stem,
 )
 def test_every_setting_is_explained(path: Path) -> None:
@@ -168,7 +170,7 @@ def numbers(path: Path) -> Iterator[str]:
             yield line
 
 
-@pytest.mark.parametrize("path", [CONFIGS / "export.yaml", *OPTIONS, *FORMATS, *LAUNCHERS], ids=choice)
+@pytest.mark.parametrize("path", [*MAIN[1:], *OPTIONS, *FORMATS, *PROBES, *LAUNCHERS], ids=choice)
 def test_every_number_says_where_it_comes_from(path: Path) -> None:
     for line in numbers(path):
         assert re.search(r"#.*(\(|as |first)", line), line

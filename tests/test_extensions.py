@@ -134,6 +134,23 @@ class Flat(Format):
     def place(self, show, index, frame):
         return f"{show.clips[index].name}.raw", frame
 """,
+    "probe/mine.py": """
+import numpy as np
+from openretina_cli.probe.base import Answer, Probe
+
+class Step(Probe):
+    headline = {"change": "step"}
+    def __init__(self, size: float) -> None:
+        self.size = size
+    def trials(self, scene):
+        return 1
+    def frames(self, scene):
+        return scene.frames(0.5)
+    def contrast(self, scene, trials, frames):
+        return self.size * (frames >= 0)[:, None, None]
+    def measure(self, scene, played):
+        return Answer({"change": played.change[0, -1]})
+""",
     "output/rows.py": """
 from openretina_cli.output.base import Numbers
 
@@ -252,6 +269,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "configs" / "output" / "rows.yaml").write_text(rows)
     flat = "# Flat.\n_target_: openretina_cli.format.mine.Flat\nsize: 16  # my size\n"
     (folder / "configs" / "format" / "mine.yaml").write_text(flat)
+    step = "# A step of light.\nmine:\n  _target_: openretina_cli.probe.mine.Step\n  size: 0.5  # my size\n"
+    (folder / "configs" / "probe" / "mine.yaml").write_text(step)
     return folder
 
 
@@ -390,3 +409,19 @@ def test_a_dropped_format_exports_what_dropped_options_made(house: Path, results
     assert "loss of response" in done.stdout
     frames, height, width = 10, 4, 4
     assert [path.stat().st_size for path in (house / "rig").glob("*.raw")] == [8 + frames * height * width] * 2
+
+
+def test_a_dropped_probe_is_shown_to_a_dropped_model(house: Path) -> None:
+    words = ["probe", "model=mine", "probe=[mine]", "probe.mine.size=2", "neuron=all", "amplitude=1", "out=probed"]
+    done = python(house, "-m", "openretina_cli", *words, "device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert "step" in done.stdout
+    header, *rows = (house / "probed" / "probe.csv").read_text().splitlines()
+    assert header == "session,neuron,type,mine_change"
+    weights = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(7))
+    wanted = (2 * weights.sum((1, 2))).relu()
+    # seven digits of float32 sums
+    assert [float(row.split(",")[-1]) for row in rows] == pytest.approx(wanted.tolist(), rel=1e-5)
+    assert len([*(house / "probed").glob("neuron_*.png")]) == 3
+    help_text = python(house, "-m", "openretina_cli", "probe", "--help").stdout
+    assert re.search(r"^  mine +A step of light\.$", help_text, flags=re.MULTILINE)

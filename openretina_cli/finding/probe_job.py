@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openretina_cli.config.target import build, prefixed
+from openretina_cli.config.target import prefixed
 from openretina_cli.errors import SettingError
 from openretina_cli.finding import runs
 from openretina_cli.finding.files import png_bytes
@@ -99,13 +99,12 @@ def _scene(settings: ProbeSettings, retina: Retina) -> tuple[Scene, str]:
     return scene, session
 
 
-def _probes(settings: ProbeSettings, scene: Scene) -> dict[str, Probe]:
-    """The probes, checked against the model.
+def _check(probes: Mapping[str, Probe], settings: ProbeSettings, scene: Scene) -> None:
+    """Check probes against the model.
 
     Raises:
-        SettingError: one does not fit the model.
+        SettingError: one does not fit it.
     """
-    probes = {name: build(option, Probe, {}) for name, option in settings.probe.items()}
     for name, probe in probes.items():
         option = settings.probe[name]
         try:
@@ -113,7 +112,6 @@ def _probes(settings: ProbeSettings, scene: Scene) -> dict[str, Probe]:
             probe.frames(scene)
         except SettingError as error:
             raise prefixed(error, option.prefix, option.arguments) from error
-    return probes
 
 
 def _identity(settings: ProbeSettings, scene: Scene, session: str) -> dict[str, Any]:
@@ -132,23 +130,31 @@ def figure_name(neuron: int) -> str:
     return f"neuron_{neuron}.png"
 
 
-def run_probes(settings: ProbeSettings, folder: ProbeFolder, retina: Retina, report: Report) -> Probed:
+def run_probes(
+    settings: ProbeSettings, probes: Mapping[str, Probe], folder: ProbeFolder, retina: Retina, report: Report
+) -> Probed | None:
     """Play probes to a model and write what they find.
 
     Args:
         settings: of the command.
+        probes: by name, as `build_probes` makes them.
         folder: where the files go.
         retina: the model, on its device.
         report: called with progress.
+
+    Returns:
+        What was found; None where the folder holds all of it.
 
     Raises:
         OpenRetinaError: a setting does not fit the model, or the model fails.
     """
     scene, session = _scene(settings, retina)
-    probes = _probes(settings, scene)
+    _check(probes, settings, scene)
     folder.open(_identity(settings, scene, session))
     retina.examine(session)
     names = [figure_name(neuron) for neuron in scene.neurons] if settings.figures else []
+    if folder.finished and all((folder.path / name).is_file() for name in names):
+        return None
     listener = Listener(retina, session, scene.neurons, choose_device(settings.device))
 
     def known(name: str) -> Answer | None:

@@ -11,11 +11,15 @@ from openretina_cli.checks import closest, neuron_choice, require, spelt
 from openretina_cli.config.compose import compose, is_sweep, read_arguments
 from openretina_cli.config.overrides import read_overrides
 from openretina_cli.config.settings import DEVICE, plain, without_hydra
-from openretina_cli.config.target import Option, construct, read_option
+from openretina_cli.config.target import Option, build, construct, read_option
 from openretina_cli.errors import SettingError
+from openretina_cli.probe.base import Probe
+from openretina_cli.store.names import is_plain
 
 CONFIG = "probe"
 REPAIR = "probe=[chirp,bars]"
+CENTRE = "centre"
+"""Name of what finds receptive fields."""
 
 
 @dataclass(kw_only=True)
@@ -110,6 +114,18 @@ def read_probe(node: Mapping[str, Any]) -> ProbeSettings:
     for name, option in chosen.items():
         if not isinstance(option, Mapping) or "_target_" not in option:
             raise SettingError(f"probe.{name} has settings, but is not chosen", repair=f"{name} in probe=[...]")
+        if not is_plain(str(name)) or name == CENTRE:
+            raise SettingError(f"probe.{name} is no name of a probe", expected=f"letters and digits, but not {CENTRE}")
     probes = {str(name): read_option("probe", option, f"probe.{name}.") for name, option in chosen.items()}
     model = read_option("model", node.get("model"), "model.")
     return ProbeSettings(**vars(main), model=model, probe=probes, values=node)
+
+
+def build_probes(settings: ProbeSettings) -> dict[str, Probe]:
+    """The probes, by name.
+
+    Raises:
+        SettingError: a setting of one is out of range.
+        RunError: a class of the user's could not be imported, or raised.
+    """
+    return {name: build(option, Probe, {}) for name, option in settings.probe.items()}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from openretina_cli.errors import RunError, SettingError
+from openretina_cli.finding.probe_settings import CENTRE
 from openretina_cli.finding.tuning import outside_range
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
@@ -30,21 +31,37 @@ OUTSIDE = "outside_range_share"
 Report = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
 class Listener:
     """Neurons of a session of a model, ready to be asked.
 
-    Attributes:
+    Args:
         retina: the model, on `device`.
         session: the session.
         neurons: which of its neurons.
         device: where the model is.
     """
 
-    retina: Retina
-    session: str
-    neurons: Sequence[int]
-    device: torch.device
+    def __init__(self, retina: Retina, session: str, neurons: Sequence[int], device: torch.device) -> None:
+        self._retina, self._session, self.neurons, self._device = retina, session, list(neurons), device
+        self._forms: dict[int, nn.Module | None] = {}
+
+    def _form(self, frames: int) -> nn.Module | None:
+        """The model's fast form for stimuli of a length; None where it has none."""
+        if frames not in self._forms:
+            self._forms[frames] = self._retina.fast_form(self._session, self.neurons, frames, None)
+        return self._forms[frames]
+
+    @property
+    def span(self) -> int | None:
+        """Frames after the warm-up that a fast form answers soonest; None for a model without, which may be recurrent.
+
+        Of the bundled ensemble, a response frame took 0.21 ms in stacks of 60 to 80 frames, 0.31 ms in those of 200,
+        and 0.40 ms without the fast form.
+        """
+        warm_up, stride = self._retina.facts.lag, self._retina.facts.response_stride
+        span = max(3 * warm_up // 2, 15 * stride)
+        span -= span % stride
+        return None if self._form(warm_up + span) is None else span
 
     @torch.inference_mode()
     def ask(self, stimulus: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,16 +71,19 @@ class Listener:
             RunError: the model fails, or a response is not finite.
         """
         try:
-            answer: Tensor = self.retina(torch.from_numpy(stimulus).to(self.device), data_key=self.session)
-            found = answer[..., torch.as_tensor(self.neurons, device=answer.device)].float().cpu()
+            shown, fast = torch.from_numpy(stimulus).to(self._device), self._form(stimulus.shape[2])
+            answer: Tensor = (
+                self._retina(shown, data_key=self._session)[..., self.neurons] if fast is None else fast(shown)
+            )
+            found = answer.float().cpu()
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             if "memory" in str(error):
                 raise
-            raise RunError(f"the model failed on session {self.session}: {type(error).__name__}: {error}") from error
+            raise RunError(f"the model failed on session {self._session}: {type(error).__name__}: {error}") from error
         broken = (~found.isfinite()).any(0).any(0).nonzero().flatten().tolist()
         if broken:
             named = ", ".join(str(self.neurons[row]) for row in broken[:10])
-            raise RunError(f"neuron {named} of session {self.session} answers with NaN or infinity")
+            raise RunError(f"neuron {named} of session {self._session} answers with NaN or infinity")
         return found.numpy()
 
 
@@ -90,14 +110,26 @@ def amplitudes(facts: ModelFacts, stated: Sequence[float] | float | None) -> Val
     return np.array(found)
 
 
-def _parts(trials: int, frames: int, warm_up: int, stride: int, values: int) -> Iterator[tuple[Indices, int, int]]:
-    """Trials and their frames `[start, stop)` that are shown at once; `values` are those of one frame."""
-    step = max(LONGEST_VALUES // values - warm_up, warm_up, stride)
+Part = tuple[Indices, int, int]
+"""Trials, and their frames `[start, stop)`."""
+
+
+def _stacks(trials: int, frames: int, facts: ModelFacts, values: int, span: int | None) -> Iterator[list[Part]]:
+    """Parts of one length that are shown at once; `values` are those of one frame."""
+    warm_up, stride = facts.lag, facts.response_stride
+    step = max(LONGEST_VALUES // values - warm_up, warm_up, stride) if span is None else span
     step = min(step - step % stride, frames)
     at_once = max(MOST_VALUES // ((step + warm_up) * values), 1)
+    whole: list[Part] = []
     for start in range(0, frames, step):
+        stop = min(start + step, frames)
         for first in range(0, trials, at_once):
-            yield np.arange(first, min(first + at_once, trials)), start, min(start + step, frames)
+            part = np.arange(first, min(first + at_once, trials)), start, stop
+            if whole and (stop - start < step or sum(len(chosen) for chosen, _, _ in [*whole, part]) > at_once):
+                yield whole
+                whole = []
+            whole.append(part)
+    yield whole
 
 
 def stimulus_of(probe: Probe, scene: Scene, trials: Indices, frames: Indices) -> NDArray[np.float32]:
@@ -128,19 +160,22 @@ def play(probe: Probe, name: str, scene: Scene, listener: Listener, report: Repo
     length = -(-frames // facts.response_stride)
     response = np.zeros((count, length, neurons), np.float32)
     shape = (facts.height, facts.width, len(facts.channels))
-    parts = [*_parts(len(places) * count, frames, facts.lag, facts.response_stride, int(np.prod(shape)))]
+    stacks = [*_stacks(len(places) * count, frames, facts, int(np.prod(shape)), listener.span)]
     outside = []
-    for number, (trials, start, stop) in enumerate(parts):
-        place, trial = np.divmod(trials, count)
-        here = scene.at(places[place]) if probe.centred else scene.at(np.zeros((1, 2)))
-        shown = stimulus_of(probe, here, trial, np.arange(start - facts.lag, stop))
-        outside.append(float(outside_range(shown, facts).mean()))
-        first = start // facts.response_stride
-        for found, at, kept in zip(listener.ask(shown), place, trial, strict=True):
-            chosen = own == at
-            response[kept, first : first + len(found), chosen] = found[:, chosen].T
-        report(name, number + 1, len(parts))
-    return Played(response, baseline_of(scene, listener), sum(outside) / len(parts))
+    for number, stack in enumerate(stacks):
+        shown = []
+        for trials, start, stop in stack:
+            place, trial = np.divmod(trials, count)
+            here = scene.at(places[place] if probe.centred else np.zeros((1, 2)))
+            shown.append(stimulus_of(probe, here, trial, np.arange(start - facts.lag, stop)))
+        stimuli = np.concatenate(shown)
+        outside.append(float(outside_range(stimuli, facts).mean()))
+        numbers = ((trial, start // facts.response_stride) for trials, start, _ in stack for trial in trials)
+        for found, (trial, first) in zip(listener.ask(stimuli), numbers, strict=True):
+            chosen = own == trial // count
+            response[trial % count, first : first + len(found), chosen] = found[:, chosen].T
+        report(name, number + 1, len(stacks))
+    return Played(response, baseline_of(scene, listener), sum(outside) / len(stacks))
 
 
 def baseline_of(scene: Scene, listener: Listener) -> Values:
@@ -220,7 +255,7 @@ def probe_neurons(
         By name what each probe found, after `centre` where receptive fields were needed.
     """
     found: dict[str, Answer] = {}
-    order = {"centre": Squares(), **probes} if any(probe.centred for probe in probes.values()) else dict(probes)
+    order = {CENTRE: Squares(), **probes} if any(probe.centred for probe in probes.values()) else dict(probes)
     for name, probe in order.items():
         answer = known(name)
         if answer is None:
@@ -229,6 +264,6 @@ def probe_neurons(
             answer = replace(found_now, axes={**found_now.axes, OUTSIDE: np.array(played.outside)})
             keep(name, answer)
         found[name] = answer
-        if name == "centre":
+        if name == CENTRE:
             scene = replace(scene, centres=np.stack([answer.columns["x_um"], answer.columns["y_um"]], axis=1))
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openretina_cli.checks import require
-from openretina_cli.errors import SettingError
+from openretina_cli.errors import RunError, SettingError
 from openretina_cli.models.facts import ModelFacts
 
 if TYPE_CHECKING:
@@ -168,6 +168,16 @@ class Answer:
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     axes: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse names that would hide each other in one file.
+
+        Raises:
+            RunError: a name is there twice.
+        """
+        names = [*self.columns, *self.arrays, *self.axes]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise RunError(f"a probe calls two of its results {min(twice)}", expected="a name for each")
+
 
 class Probe:
     """One standard stimulus.
@@ -247,6 +257,11 @@ def polarity_index(on: Values, off: Values, least: Values) -> Values:
 def above(change: Values) -> Values:
     """Mean over time `(..., neuron)` of what exceeds the background, of changes `(..., time, neuron)`."""
     return np.asarray(np.maximum(change, 0).mean(-2))
+
+
+def titled(title: str, name: str, value: float) -> str:
+    """A title with a number, which is left out where it means nothing."""
+    return title if math.isnan(value) else f"{title}: {name} {value:.2f}"
 
 
 def check_hertz(name: str, hertz: float, scene: Scene) -> None:

@@ -20,6 +20,7 @@ from openretina_cli.probe.base import (
     above,
     check_hertz,
     polarity_index,
+    titled,
     traces,
 )
 
@@ -122,7 +123,7 @@ class Chirp(Probe):
         time = answer.axes["time_s"]
         upper.plot(time, answer.arrays["trace"][row, 0], color=LINE, linewidth=1)
         upper.set_ylabel("response")
-        upper.set_title(f"Chirp: ON-OFF {answer.columns['on_off'][row]:.2f}", loc="left")
+        upper.set_title(titled("Chirp", "ON-OFF", float(answer.columns["on_off"][row])), loc="left")
         upper.set_xlim(0, float(time[-1]))
         lower.plot(time, answer.axes["contrast"], color=LIGHT_LINE, linewidth=1)
         lower.set_ylabel("contrast")

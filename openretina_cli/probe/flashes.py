@@ -39,7 +39,7 @@ class ColourFlashes(Probe):
         SettingError: a value is out of range.
     """
 
-    headline: ClassVar[Mapping[str, str]] = {"colour": "colour"}
+    headline: ClassVar[Mapping[str, str]] = {}
     width = 5
 
     def __init__(self, flash_s: float, after_s: float, contrast: float) -> None:

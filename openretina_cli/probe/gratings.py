@@ -30,7 +30,7 @@ class DriftingGratings(Motion):
         SettingError: a value is out of range.
     """
 
-    headline: ClassVar[Mapping[str, str]] = {"period_um": "grating"}
+    headline: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -78,7 +78,11 @@ class DriftingGratings(Motion):
         return np.asarray(self.level * np.sin(2 * np.pi * (along / wave - self.hertz * time)) * (time >= 0))
 
     def measure(self, scene: Scene, played: Played) -> Answer:
-        """Selectivity at the best period, the best period, and F1 / F0 (Skottun et al. 1991)."""
+        """Selectivity at the best period; the best period; F1 / F0 there, in the best direction.
+
+        F1 is the amplitude of the response at the grating's frequency, F0 the change of its mean from the background
+        (Skottun et al. 1991, doi:10.1016/0042-6989(91)90033-2).
+        """
         span = scene.window(1 / self.hertz, (self.cycles + 1) / self.hertz)
         change = played.change[:, span]
         time = scene.response_times(played.response.shape[1])[span]
@@ -95,7 +99,7 @@ class DriftingGratings(Motion):
         strongest = answer.arrays["tuning"].argmax(1)
         modulation = ratio(f1[best, strongest, neurons], f0[best, strongest, neurons])
         silent = np.isnan(answer.columns["dsi"])
-        columns = {**answer.columns, "period_um": np.where(silent, np.nan, self.periods[best])}
+        columns = {**answer.columns, "best_um": np.where(silent, np.nan, self.periods[best])}
         columns["f1_f0"] = np.where(silent, np.nan, modulation)
         return Answer(columns, {**answer.arrays, "power": power.T}, {**answer.axes, "period_um": self.periods})
 
@@ -107,7 +111,7 @@ class DriftingGratings(Motion):
         ax.set_xscale("log")
         ax.set_xticks(self.periods, [f"{period:g}" for period in self.periods])
         ax.minorticks_off()
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.1 * float(answer.arrays["power"][row].max()) or 1)
         ax.set_xlabel("period (µm)")
         ax.set_ylabel("response (RMS)")
         ax.set_title("Gratings", loc="left")

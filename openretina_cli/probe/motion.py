@@ -69,13 +69,13 @@ class Motion(Probe):
             columns |= {name: index, f"{name}_p": p}
             # a bar or grating lies across the direction in which it moves
             columns |= {"direction_deg": angle} if harmonic == DIRECTION else {"orientation_deg": (angle + 90) % 180}
-        return Answer(columns, {"tuning": strength.T}, {"direction_deg": np.degrees(self.angles)})
+        return Answer(columns, {"tuning": strength.T}, {"angle_deg": np.degrees(self.angles)})
 
 
 def draw_polar(ax: Axes, answer: Answer, row: int) -> None:
     """The tuning curve of one neuron, its vector sum and its preferred orientation."""
     tuning = answer.arrays["tuning"][row].astype(np.float64)
-    angles = np.radians(answer.axes["direction_deg"].astype(np.float64))
+    angles = np.radians(answer.axes["angle_deg"].astype(np.float64))
     largest = float(tuning.max()) or 1.0
     ax.plot(np.append(angles, angles[0]), np.append(tuning, tuning[0]) / largest, "o-", color=LINE, markersize=3)
     dsi, osi, direction, orientation = (

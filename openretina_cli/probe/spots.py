@@ -9,7 +9,7 @@ import numpy as np
 
 from openretina_cli.checks import positive, require, spelt
 from openretina_cli.errors import SettingError
-from openretina_cli.probe.base import LIGHT_LINE, LINE, Answer, Indices, Played, Probe, Scene, Values, ratio
+from openretina_cli.probe.base import LIGHT_LINE, LINE, Answer, Indices, Played, Probe, Scene, Values, ratio, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
@@ -68,8 +68,9 @@ class CentreSpots(Probe):
         """Size tuning of the polarity that drives a cell more.
 
         `best_um` is the diameter of the largest mean response; `suppression` the share of it that the largest spot
-        lacks, `1 - largest / best` (Tailby et al. 2007 and others); `annulus` the largest response to an annulus of at
-        least the best diameter, as a share of the best. All are null for a cell that no spot drives.
+        lacks, `(best - largest) / best` (Cavanaugh et al. 2002, doi:10.1152/jn.00692.2001); `annulus_share` the largest
+        response to an annulus of at least the best diameter, as a share of the best; `bright` 1 for bright spots and 0
+        for dark ones. All are null for a cell that no spot drives.
         """
         means = played.change.mean(1).reshape(2, len(self.diameters), 2, -1)  # (shape, size, polarity, neuron)
         polarity = means[0].max(0).argmax(0)
@@ -81,7 +82,7 @@ class CentreSpots(Probe):
         columns = {
             "best_um": np.where(driven, self.diameters[which], np.nan),
             "suppression": ratio(best - spots[-1], best, played.least),
-            "annulus": ratio(beyond, best, played.least),
+            "annulus_share": ratio(beyond, best, played.least),
             "bright": np.where(driven, 1 - polarity, np.nan),
         }
         return Answer(columns, {"spot": spots.T, "annulus": annuli.T}, {"diameter_um": self.diameters})
@@ -94,7 +95,8 @@ class CentreSpots(Probe):
         ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
         bright = answer.columns["bright"][row]
         kind = "" if np.isnan(bright) else ", bright" if bright else ", dark"
-        ax.set_title(f"Spots{kind}: suppression {answer.columns['suppression'][row]:.2f}", loc="left")
+        suppression = float(answer.columns["suppression"][row])
+        ax.set_title(titled(f"Spots{kind}", "suppression", suppression), loc="left")
         ax.set_xlabel("diameter (µm)")
         ax.set_ylabel("change of response")
         ax.legend(frameon=False)

@@ -164,6 +164,7 @@ class WhiteNoise(Probe):
             ax.plot(-answer.axes["before_s"].astype(np.float64), trace, color=look.line, linewidth=1.2)
         ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
         ax.set_xlabel("time before response (s)")
+        ax.set_ylabel("response per unit")
         ax.set_title("White noise", loc="left")
 
 

@@ -66,7 +66,7 @@ class ProbeFolder:
             SettingError: the folder holds finished results of something else, and is not to be overwritten.
         """
         self._identity = json.loads(json.dumps(identity))
-        if (self.path / RECORD).is_file() and not self.finished:
+        if (self.path / RECORD).is_file() and (self._overwrite or not self.finished):
             if not self._overwrite:
                 raise SettingError(
                     f"out={self.path} holds results of other settings", repair="another out=, or overwrite=true"

@@ -23,7 +23,7 @@ WRITES_FILES = True
 MAXIMUM_WIDTH = 120
 MOST_ROWS = 40
 """Neurons in the printed table."""
-MOST_COLUMNS = 7
+MOST_COLUMNS = 6
 HELP = """\
 usage: openretina probe [KEY=VALUE ...]
 
@@ -110,9 +110,10 @@ def run(argv: Sequence[str]) -> None:
         OpenRetinaError: the user's mistake, or something that failed.
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
-    from openretina_cli.finding.probe_settings import compose_probe
+    from openretina_cli.finding.probe_settings import build_probes, compose_probe
 
     settings = compose_probe([expand_word(word) for word in argv])
+    probes = build_probes(settings)
     from openretina_cli.store.probe_folder import ProbeFolder
 
     folder = ProbeFolder(Path(settings.out).expanduser(), settings.overwrite)
@@ -124,5 +125,8 @@ def run(argv: Sequence[str]) -> None:
 
     retina = load_model(settings.model, TRIED_FRAMES, choose_device(settings.device), console)
     with Stages(console) as report:
-        done = run_probes(settings, folder, retina, report)
-    _print(done, console)
+        done = run_probes(settings, probes, folder, retina, report)
+    if done is None:
+        console.print(f"{folder.path} holds all of this; overwrite=true makes it anew", overflow="fold")
+    else:
+        _print(done, console)
