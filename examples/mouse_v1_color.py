@@ -8,6 +8,9 @@ From this folder:
         'model.channels=[first,second]' 'model.stimulus_range=[-2.26,2.46]' neuron=0..19 \
         stimulus.norm=10 stimulus.frames=1 reducer=mean stopper.max_iterations=120
 
+All five as an ensemble, `'model.weights=[v1_color_1.tar,...,v1_color_5.tar]'`, can be held out in turn by
+`openretina validate --held-out`; docs/search_space.md has the command and what it found.
+
 The stimuli are z-scored with mean 122 and standard deviation 54 grey levels, so that black is -2.26 and white 2.46.
 """
 

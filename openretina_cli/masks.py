@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from openretina_cli.checks import positive, require, spelt
-from openretina_cli.errors import SettingError
+from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.filters import MAX_SIGMA, SPACE, smoothed
 from openretina_cli.models.tensor_file import read_tensor
 from openretina_cli.store.arrays import read_stimulus
@@ -123,7 +123,11 @@ def field_of(stimulus: Tensor, threshold: float, edge: float) -> Tensor:
 
 def _from_run(folder: str, threshold: float, edge: float) -> Tensor:
     require(0 <= edge <= MAX_SIGMA, "edge", edge, f"0 to {MAX_SIGMA:g}")
-    mask = field_of(torch.from_numpy(read_stimulus(Path(folder).expanduser())), threshold, edge)
+    try:
+        stimulus = torch.from_numpy(read_stimulus(Path(folder).expanduser()))
+    except ArtifactError as error:
+        raise SettingError(f"from_run: {error.problem}", expected="the folder of a finished run") from error
+    mask = field_of(stimulus, threshold, edge)
     if not bool(mask.any()):
         raise SettingError(f"threshold={threshold:g}: no pixel of {folder} stands out so far", expected="less")
     return mask

@@ -125,11 +125,40 @@ def test_a_mistake_is_one_line_with_its_setting(capsys: pytest.CaptureFixture[st
         ("constraint=[mask]",): "constraint.mask.file=null, as are sigma_um and from_run",
         ("gradient=[mask]", "gradient.mask.sigma_um=50"): "gradient.mask.sigma_um=50: Tiny does not say",
         ("stimulus=fourier", "stimulus.cutoff_hz=5"): "stimulus.cutoff_hz=5: Tiny states no frame rate",
-        ("stimulus=clip",): "stimulus.movie is missing",
+        ("stimulus=clip",): "stimulus.movie is missing. Try: stimulus.movie=MOVIES.npy",
         ("gradient=[blur]", "gradient.blur.sigma=-1"): "gradient.blur.sigma=-1.0; expected 0 to 100",
+        ("gradient=[blur]", "gradient.blur.border=wrap"): "gradient.blur.border=wrap; expected one of reflect, zeros",
+        ("gradient=[blurr]",): "gradient=blurr is no option; expected blur",
+        ("gradient=[spectral]", "gradient.spectral.alpha=-1"): "gradient.spectral.alpha=-1.0; expected 0 or more",
+        (
+            "gradient=[normalize]",
+            "gradient.normalize.by=max",
+        ): "gradient.normalize.by=max; expected one of l2, mean_abs",
+        ("stimulus=low_rank", "stimulus.rank=0"): "stimulus.rank=0; expected 1 or more",
+        ("stimulus=fourier", "stimulus.movie=movie.npy"): "stimulus.movie=movie.npy; expected null, unless phase_only",
+        ("stimulus=fourier", "stimulus.unit=um"): "stimulus.unit=um; expected one of cycles_per_pixel, cycles_per_um",
+        (*CASES["clip"], "stimulus.best_of=0"): "stimulus.best_of=0; expected 1 to 1000",
+        (
+            *CASES["clip"],
+            "stimulus.frames=13",
+        ): "movie.npy holds shape (2, 1, 12, 8, 6); expected (clip, 1, time, 8, 6)",
+        ("constraint=[pin]",): "constraint.pin",
+        ("constraint=[pin]", "constraint.pin.channels=[uv]"): "constraint.pin.channels",
+        ("constraint=[rank]", "constraint.rank.rank=0"): "constraint.rank.rank=0; expected 1 or more",
+        ("constraint=[mask]", "constraint.mask.from_run=nowhere"): "constraint.mask.from_run: nowhere",
+        ("constraint=[mask]", "constraint.mask.file=movie.npy"): "constraint.mask.file=movie.npy holds shape",
+        ("constraint=[temporal_lowpass,norm]", "constraint.temporal_lowpass.kernel_size=4"): "kernel_size=4; expected",
+        ("constraint=[display]", "constraint.display.mean=100"): "constraint.display.mean and std of the grey levels",
+        (
+            *CASES["clip"],
+            "stimulus.frames=12",
+            "stimulus.movie=one.npy",
+            "restarts=2",
+        ): "a movie longer than the stimulus",
     }
+    np.save("one.npy", np.load("movie.npy")[:1])
     for words, message in mistakes.items():
-        assert optimize(Path("out"), *words) == 2
+        assert optimize(Path("out"), *words) == 2, words
         error: Any = capsys.readouterr().err
         assert error.count("\n") == 1
         assert message in error

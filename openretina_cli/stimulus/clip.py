@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -32,7 +33,13 @@ class Clip(Parameters):
     """
 
     def __init__(
-        self, facts: ModelFacts, seed: int, frames: int, movie: str, best_of: int = 1, norm: float = 5.0
+        self,
+        facts: ModelFacts,
+        seed: int,
+        frames: int,
+        movie: Annotated[str, "MOVIES.npy"],
+        best_of: int = 1,
+        norm: float = 5.0,
     ) -> None:
         require(frames >= 1, "frames", frames, "1 or more")
         require(1 <= best_of <= MOST, "best_of", best_of, f"1 to {MOST}")

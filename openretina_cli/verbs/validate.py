@@ -42,7 +42,8 @@ Judge optimised stimuli by what they are for.
 
 The bundled model is a twin of a simulated retina, whose true responses are
 known for every stimulus. Stimuli found on the twin are played to it.
-No class that a folder names is imported: runs of such classes are refused.
+No class that a folder names is imported: runs of such classes are refused, and
+so are those whose files (a movie, a mask, a target) have changed since.
 
   openretina validate                        every cell of both sessions
   openretina validate neuron=0..9 stimulus.norm=30 out=outputs/check
