@@ -70,6 +70,30 @@ def test_a_terminal_that_closes_ends_the_command_cleanly_except_under_nohup(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["respond", "tune"])
+def test_ctrl_c_leaves_whole_findings_and_the_same_command_goes_on(verb: str, tmp_path: Path) -> None:
+    for neuron in (0, 2):
+        run = [*OPTIMIZE[:-2], f"neuron={neuron}", "output=minimal", f"out={tmp_path / f'neuron={neuron}'}"]
+        subprocess.run(run, env=ENVIRONMENT, capture_output=True, check=True)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    model = [word for word in TINY if word.startswith("model")]
+    command = [sys.executable, "-m", "openretina_cli", verb, str(tmp_path), *model, "device=cpu"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Tiny")
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "openretina: error: interrupted\n")
+    whole = {"respond": 6, "tune": 3}[verb]  # files that appear together
+    for folder in (tmp_path, *tmp_path.glob("neuron=*")):
+        assert len({path for path in folder.glob("[!.]*") if path.is_file()} - before) in (0, whole)
+    assert not list(tmp_path.rglob("*.partial-*"))
+    subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True, timeout=300)
+    there = {path.name for path in {path for path in tmp_path.rglob("*") if path.is_file()} - before}
+    assert there >= {f"{verb}.finding.json", {"respond": "response_matrix.npz", "tune": "tuning.csv"}[verb]}
+
+
 def test_a_machine_without_memory_is_one_line(tmp_path: Path) -> None:
     command = shlex.join([*OPTIMIZE, f"out={tmp_path / 'run'}"])
     done = shell(command, "", partial(resource.setrlimit, resource.RLIMIT_AS, (300_000_000, 300_000_000)))

@@ -280,6 +280,32 @@ def test_tune_of_the_bundled_model_writes_where_it_is_told(bundled: Path, tmp_pa
         np.testing.assert_allclose(table[1:-1, 1:-1, 1 + axis], numeric, atol=0.02)
 
 
+def test_what_is_tuned_and_compared_already_is_not_made_again_unless_it_changed(
+    bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in sorted(path.parent.name for path in bundled.glob("*/result.json"))[:2]:
+        shutil.copytree(bundled / name, tmp_path / name)
+    first, second = sorted(tmp_path.iterdir())
+    tune, natural = ("tune", str(tmp_path), "device=cpu", "points=3"), ("natural=4", "device=cpu")
+
+    def stamps(name: str) -> list[int]:
+        return [(run / name).stat().st_ino for run in (first, second)]  # a file that is written anew is another file
+
+    assert main([*tune]) == main(["respond", str(tmp_path), *natural]) == 0
+    tuned, compared = stamps("tuning.csv"), stamps("result.json")
+    table = (tmp_path / "natural.csv").read_bytes()
+    assert main([*tune]) == main(["respond", str(tmp_path), *natural]) == 0
+    assert "2 of 2 runs tuned, 2 of them before" in capsys.readouterr().out
+    assert (stamps("tuning.csv"), stamps("result.json")) == (tuned, compared)
+    assert (tmp_path / "natural.csv").read_bytes() == table
+    shutil.copy(second / "stimulus.pt", first / "stimulus.pt")
+    assert main([*tune]) == main(["respond", str(tmp_path), *natural]) == 0
+    for before, name in ((tuned, "tuning.csv"), (compared, "result.json")):
+        assert [old == new for old, new in zip(before, stamps(name), strict=True)] == [False, True]
+    assert main([*tune, "reoptimise=false", "overwrite=true"]) == 0
+    assert stamps("tuning.csv")[1] != tuned[1]
+
+
 # --- mistakes and interruptions --------------------------------------------------------------------------------------
 
 
@@ -319,6 +345,7 @@ RESPOND_MISTAKES = {
 }
 TUNE_MISTAKES = {
     "points": (("RUNS", "points=2"), "points=2; expected a whole number from 3 to 51"),
+    "overwrite": (("RUNS", "overwrite=1"), "overwrite=1; expected one of true, false"),
     "reoptimise": (("RUNS", "reoptimise=yes"), "reoptimise=yes; expected one of true, false"),
     "points no number": (("RUNS", "points=many"), "points=many; expected a whole number"),
     "against": (("RUNS", "against=simulated_retina"), "has no setting against"),
@@ -429,7 +456,7 @@ def test_help_names_every_setting_and_file(verb: str, capsys: pytest.CaptureFixt
     text = capsys.readouterr().out
     names = {
         "respond": ("session=", "normalise=", "against=", "natural=", "movie=", *RESPOND),
-        "tune": ("points=", "reoptimise=", *TUNE),
+        "tune": ("points=", "reoptimise=", "overwrite=", *TUNE),
     }[verb]
     for name in (*names, "model=", "device=", "out="):
         assert name in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,12 @@ LEAST_SIDE = 4
 """Pixels along the shorter side below which six numbers are not fitted."""
 LEAST_RATIO, MOST_RATIO = 1.2, 8.0
 """Width of the surround over that of the centre; beyond these, it cannot be told from the centre or from grey."""
+SMALLEST, GROWTH, APART = 0.5, 1.25, (2, 4, 6)
+"""Widths in pixels from which a fit may start: the smallest, the next over one, and surrounds in steps of these."""
+ENOUGH = 1e-4
+"""Share of what is left by which a last step improves a fit; further steps move sizes by a hundredth."""
 STEPS = 40
-"""Steps of the fit at most; synthetic pictures take 5 to 15."""
+"""Steps of the fit at most; optimised stimuli take 5 to 15."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +63,25 @@ def _gaussian(offsets: tuple[Values, Values], sigma: float) -> Values:
 
 
 def _start(picture: Values, middle: tuple[int, int]) -> NDArray[np.float64]:
-    """Amplitudes, middle, and logarithms of width and ratio, from a grid of widths around the peak."""
-    offsets = tuple(np.arange(n) - float(at) for n, at in zip(picture.shape, middle, strict=True))
-    widths = np.geomspace(0.5, max(picture.shape) / 2, 10)
-    best, found = np.inf, np.zeros(6)
-    for width in widths:
-        for ratio in (1.5, 2.5, 4.0):
-            bases = np.stack([_gaussian((offsets[0], offsets[1]), s).ravel() for s in (width, ratio * width)], axis=1)
-            weights, *_ = np.linalg.lstsq(bases, picture.ravel(), rcond=None)
-            error = float(np.square(picture.ravel() - bases @ weights).sum())
-            if error < best and weights[0] > 0:
-                best, found = error, np.array([*weights, *middle, np.log(width), np.log(ratio)])
-    return found
+    """Amplitudes, middle, and logarithms of width and ratio, from the best pair of a grid of widths around the peak."""
+    count = 1 + math.ceil(math.log(max(picture.shape) / 2 / SMALLEST, GROWTH))
+    widths = SMALLEST * GROWTH ** np.arange(count + max(APART))
+    rows, columns = (
+        np.exp(-((np.arange(n) - at) ** 2) / (2 * widths[:, None] ** 2))
+        for n, at in zip(picture.shape, middle, strict=True)
+    )
+    products = (rows @ rows.T) * (columns @ columns.T)  # of Gaussians, and of each with the picture
+    pulls = np.einsum("wr,rc,wc->w", rows, picture, columns)
+    one = np.tile(np.arange(count), len(APART))
+    other = one + np.repeat(APART, count)
+    first, both, second = products[one, one], products[one, other], products[other, other]
+    det = first * second - both**2
+    centre = (second * pulls[one] - both * pulls[other]) / det
+    around = (first * pulls[other] - both * pulls[one]) / det
+    gained = np.where(centre > 0, centre * pulls[one] + around * pulls[other], -np.inf)
+    best = int(np.argmax(gained))
+    ratio = widths[other[best]] / widths[one[best]]
+    return np.array([centre[best], around[best], *middle, math.log(widths[one[best]]), math.log(ratio)])
 
 
 def _shape(parameters: Values, picture: Values) -> tuple[Values, Values]:
@@ -85,17 +97,11 @@ def _shape(parameters: Values, picture: Values) -> tuple[Values, Values]:
     return (centre * one + around * other).ravel(), np.stack([slope.ravel() for slope in slopes], axis=1)
 
 
-def _bounded(parameters: Values, picture: Values) -> Values:
-    low = [0, -np.inf, -0.5, -0.5, np.log(0.3), np.log(LEAST_RATIO)]
-    high = [
-        np.inf,
-        0,
-        picture.shape[0] - 0.5,
-        picture.shape[1] - 0.5,
-        np.log(2 * max(picture.shape)),
-        np.log(MOST_RATIO),
-    ]
-    return parameters.clip(low, high)
+def _limits(shape: tuple[int, ...]) -> tuple[Values, Values]:
+    """The lowest and the highest parameters."""
+    low = [0, -np.inf, -0.5, -0.5, math.log(0.3), math.log(LEAST_RATIO)]
+    high = [np.inf, 0, shape[0] - 0.5, shape[1] - 0.5, math.log(2 * max(shape)), math.log(MOST_RATIO)]
+    return np.array(low), np.array(high)
 
 
 def fit_field(picture: NDArray[np.floating[Any]]) -> Field | str:
@@ -117,7 +123,7 @@ def fit_field(picture: NDArray[np.floating[Any]]) -> Field | str:
     if min(values.shape) < LEAST_SIDE:
         return f"a picture of {values.shape[0]} x {values.shape[1]} pixels is too small for a fit"
     row, column = np.unravel_index(np.argmax(values), values.shape)
-    found, error = _least_squares(values, _bounded(_start(values, (int(row), int(column))), values))
+    found, error = _least_squares(values, _start(values, (int(row), int(column))))
     explained = 1 - error / power
     if explained < LEAST_EXPLAINED:
         return f"a centre with a surround explains {100 * max(explained, 0):.0f} % of the picture"
@@ -131,26 +137,26 @@ def fit_field(picture: NDArray[np.floating[Any]]) -> Field | str:
 
 def _least_squares(picture: Values, start: Values) -> tuple[Values, float]:
     """The parameters at the end of the fit, and the sum of squares that is left."""
-    found, damping, target = start, 1e-2, picture.ravel()
+    low, high = _limits(picture.shape)
+    found, damping, target = start.clip(low, high), 1e-2, picture.ravel()
     shape, slopes = _shape(found, picture)
     error = float(np.square(target - shape).sum())
     for _ in range(STEPS):
         normal, pull = slopes.T @ slopes, slopes.T @ (target - shape)
         damped = normal + damping * np.diag(np.diag(normal) + 1e-9)
-        step = np.linalg.solve(damped, pull)
-        free = _bounded(found + 1e-6 * step, picture) != found  # what a bound holds back must not hold back the others
+        # what a bound holds back must not hold back the others
+        free = ~((found <= low) & (pull < 0) | (found >= high) & (pull > 0))
         step = np.zeros(len(pull))
         step[free] = np.linalg.solve(damped[np.ix_(free, free)], pull[free])
-        trial = _bounded(found + step, picture)
+        trial = (found + step).clip(low, high)
         shape_there, slopes_there = _shape(trial, picture)
-        error_there = float(np.square(target - shape_there).sum())
-        if error_there >= error:
+        gained = error - float(np.square(target - shape_there).sum())
+        if gained <= 0:
             damping *= 8
             if damping > 1e8:
                 break
             continue
-        gained = error - error_there
-        found, shape, slopes, error, damping = trial, shape_there, slopes_there, error_there, damping / 8
-        if gained < 1e-9 * error + 1e-14:
+        found, shape, slopes, error, damping = trial, shape_there, slopes_there, error - gained, damping / 8
+        if gained < ENOUGH * error + 1e-14:
             break
     return found, error

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openretina_cli.checks import closest, require
+from openretina_cli.checks import closest, one_of, require
 from openretina_cli.config.paths import expand_home, expand_word
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.finding.files import check_folder
+from openretina_cli.store.digest import digest_of_file
+from openretina_cli.store.names import STIMULUS
 from openretina_cli.store.package import config_directory, own_yaml
 from openretina_cli.terminal.console import SafeConsole
 from openretina_cli.terminal.progress import Bar
@@ -92,6 +95,17 @@ def whole(name: str, text: str, low: int, high: int) -> int:
     fits = text.isascii() and text.isdecimal() and len(text) < 10 and low <= int(text) <= high
     require(fits, name, text, f"a whole number from {low} to {high}")
     return int(text)
+
+
+def truth(name: str, words: Words) -> bool:
+    """Whether a setting is true; false where it is not given.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    text = words.settings.get(name, "false")
+    one_of(name, text, ("true", "false"))
+    return text == "true"
 
 
 def output_folder(words: Words, default: Path) -> Path:
@@ -190,6 +204,23 @@ def open_runs(words: Words, console: SafeConsole) -> Opened:
     fit, others = runs.with_types(stimuli, retina.facts)
     stand_in = None if chosen is None else own_yaml(config_directory() / "model" / "simulated_retina.yaml")
     return Opened(retina, fit, [*errors, *others], device, frames, stand_in)
+
+
+def basis(opened: Opened, stimulus: Stimulus, **settings: object) -> dict[str, object] | None:
+    """What a finding on a run depends on; None for a model that the user typed, whose code may be another each time.
+
+    Raises:
+        ArtifactError: the stimulus cannot be read.
+    """
+    if opened.typed is not None:
+        return None
+    path = stimulus.result.path.parent / STIMULUS
+    try:
+        digest = digest_of_file(path)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
+    shared = {"stimulus": digest, "model": opened.retina.facts.sha256, "tool": version("openretina-cli")}
+    return {**shared, "window": stimulus.result.window and list(stimulus.result.window), **settings}
 
 
 def show_on_page(folder: Path, console: SafeConsole) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from openretina_cli.analysis.decomposition import decompose
 from openretina_cli.analysis.field import Field
-from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
+from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.finding.files import number
 from openretina_cli.finding.runs import Stimulus
 from openretina_cli.models.facts import ModelFacts
@@ -28,10 +28,16 @@ from openretina_cli.store.aside import write_whole
 from openretina_cli.store.json_file import json_bytes
 from openretina_cli.store.names import RESULT
 from openretina_cli.store.result import read_result
+from openretina_cli.store.values import count, numbers, text
+from openretina_cli.store.values import number as number_in
 from openretina_cli.text import csv_text
 
 FILE = "natural.csv"
 ROWS = ("optimised", "best natural clip")
+
+
+Of = Mapping[str, object] | None
+"""What a control depends on; None for what cannot be known."""
 
 
 @dataclass(frozen=True)
@@ -60,33 +66,52 @@ class Control:
     field: tuple[float, float, float] | None
     note: str
 
-    def recorded(self) -> dict[str, Any]:
-        """What `result.json` says of it."""
-        return {name: value for name, value in vars(self).items() if name != "stimulus"}
+    def recorded(self, of: Of) -> dict[str, Any]:
+        """What `result.json` says of it.
+
+        Args:
+            of: what the numbers depend on.
+        """
+        return {**{name: value for name, value in vars(self).items() if name != "stimulus"}, "of": dict(of or {})}
 
 
-def clips_for(facts: ModelFacts, movie: str | None, frames: int, count: int) -> Tensor:
+def recorded_control(stimulus: Stimulus, of: Of) -> Control | None:
+    """The control that a run's result has already, where it depends on the same."""
+    tree = stimulus.result.tree.get("natural")
+    if not isinstance(tree, Mapping) or of is None or tree.get("of") != of:
+        return None
+    scores = [number_in(tree.get(name)) for name in ("percentile", "score", "best", "norm")]
+    places, field = [count(tree.get(name)) for name in ("clip", "clips")], numbers(tree.get("field"))
+    if None in scores or None in places or (field is not None and (None in field or len(field) != 3)):
+        return None
+    percentile, score, best, norm = (value or 0.0 for value in scores)
+    clip, clips = (value or 0 for value in places)
+    place = None if field is None else (field[0] or 0.0, field[1] or 0.0, field[2] or 0.0)
+    return Control(stimulus.name, percentile, score, best, clip, clips, norm, place, text(tree.get("note")) or "")
+
+
+def clips_for(facts: ModelFacts, movie: str | None, frames: int, clips: int) -> Tensor:
     """Natural clips `(clip, channel, time, height, width)` for a model, the same ones every time.
 
     Args:
         facts: of the model.
         movie: a file of movies; None draws natural-like clips from the generator that the simulated retina was shown.
         frames: length of the clips.
-        count: how many.
+        clips: how many.
 
     Raises:
         SettingError: the file cannot be used, or there is none, and the model is no twin of the simulated retina.
     """
     shape = (len(facts.channels), frames, facts.height, facts.width)
     if movie is not None:
-        return clips_of(read_movies(movie, shape, "movie"), frames, count)
+        return clips_of(read_movies(movie, shape, "movie"), frames, clips)
     if shape != (len(CHANNELS), frames, HEIGHT, WIDTH) or not facts.sessions.keys() <= SESSIONS.keys():
         raise SettingError(
             f"there are no natural clips for {facts.name}",
             expected="a .pt or .npy file of movies (clip, channel, time, height, width), z-scored",
             repair="movie=FILE",
         )
-    return natural_clips(frames, count)
+    return natural_clips(frames, clips)
 
 
 def field_of(stimulus: np.ndarray[Any, np.dtype[np.float32]]) -> Field | str:
@@ -153,36 +178,6 @@ def control(
     )
 
 
-def controls(
-    retina: Retina,
-    stimuli: Sequence[Stimulus],
-    clips: Callable[[int], Tensor],
-    device: torch.device,
-    model: Mapping[str, Any] | None,
-    progress: Callable[[int, int], None],
-) -> tuple[list[Control], list[OpenRetinaError]]:
-    """The controls of all runs, and why others have none.
-
-    Args:
-        retina: the model, on `device`.
-        stimuli: the runs.
-        clips: the natural clips of a length.
-        device: where to compute.
-        model: see `control`.
-        progress: called with the number of runs done, and of all.
-    """
-    found: list[Control] = []
-    errors: list[OpenRetinaError] = []
-    for done, stimulus in enumerate(stimuli, 1):
-        try:
-            frames = stimulus.values(retina.facts).shape[1]
-            found.append(control(retina, stimulus, clips(frames), device, model))
-        except OpenRetinaError as error:
-            errors.append(error)
-        progress(done, len(stimuli))
-    return found, errors
-
-
 def natural_csv(found: Sequence[Control]) -> str:
     """Two rows per run: the optimised stimulus, and the best natural clip as its baseline."""
     header = ["stimulus", "what", "objective", "percentile", "clip", "clips", "norm", "row", "column", "sigma", "note"]
@@ -197,22 +192,18 @@ def natural_csv(found: Sequence[Control]) -> str:
     return csv_text([header, *rows])
 
 
-def record(found: Sequence[Control], stimuli: Sequence[Stimulus]) -> list[OpenRetinaError]:
-    """Write each control into the result of its run, from where table and page take it.
+def record(found: Control, stimulus: Stimulus, of: Of) -> None:
+    """Write a control into the result of its run, from where table and page take it.
 
-    Returns:
-        Why it could not be written into some.
+    Raises:
+        ArtifactError: it cannot be written.
     """
-    results = {stimulus.name: stimulus.result for stimulus in stimuli}
-    errors: list[OpenRetinaError] = []
-    for one in found:
-        before = results[one.stimulus]
-        folder = before.path.parent
-        try:
-            with suppress(ArtifactError):
-                now = read_result(folder)
-                if now.finished == before.finished:  # a run that was made anew meanwhile has another stimulus
-                    write_whole(folder, {RESULT: json_bytes({**now.tree, "natural": one.recorded()})})
-        except OSError as error:
-            errors.append(ArtifactError(f"{folder} cannot be written: {error.strerror or error}", repair="out=FOLDER"))
-    return errors
+    folder = stimulus.result.path.parent
+    try:
+        with suppress(ArtifactError):
+            now = read_result(folder)
+            if now.finished == stimulus.result.finished:  # a run that was made anew meanwhile has another stimulus
+                write_whole(folder, {RESULT: json_bytes({**now.tree, "natural": found.recorded(of)})})
+    except OSError as error:
+        problem = f"{folder} cannot be written: {error.strerror or error}"
+        raise ArtifactError(problem, repair="out=FOLDER") from error

@@ -258,6 +258,7 @@ class MeanResponseObjective(ReducedObjective):
     ) -> None:
         super().__init__(model, data_key, response_reducer)
         self._neuron_indices = [neuron_indices] if isinstance(neuron_indices, int) else list(neuron_indices)
+        self._name = named(self._neuron_indices)
 
     def score(self, response: Tensor) -> Tensor:
         """Reduce the neurons' mean response."""
@@ -280,7 +281,7 @@ class MeanResponseObjective(ReducedObjective):
 
     def __repr__(self) -> str:
         verb = "increase" if self.sign > 0 else "decrease"
-        return f"{verb} {named(self._neuron_indices)}, {self._response_reducer!r}"
+        return f"{verb} {self._name}, {self._response_reducer!r}"
 
 
 class OuterObjective(AbstractObjective):

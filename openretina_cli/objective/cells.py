@@ -102,7 +102,7 @@ def cluster_name(facts: ModelFacts, session: str, neurons: Sequence[int]) -> str
     number = types.pop() if len(types) == 1 else None
     label = "" if number is None else f"{facts.group_names.get(number, 'unnamed')} ({number})"
     if len(neurons) == 1:
-        return f"{named(neurons)}, {label}" if label else named(neurons)
+        return f"{label}, {named(neurons)}" if label else named(neurons)
     return label or (named(neurons) if len(neurons) <= MOST_NAMED else f"{len(neurons)} neurons")
 
 
@@ -139,6 +139,8 @@ class ChosenNeurons(MeanResponseObjective):
         expected = "several neurons, such as neuron=[1,5,9], or a cell type, such as group=28"
         require(not (self.joint and group is None and isinstance(neuron, int)), "neuron", neuron, expected)
         super().__init__(model, neurons_meant(facts, data_key, neuron, group), data_key, response_reducer)
+        if group is not None:
+            self._name = f"{cluster_name(facts, data_key, self._neuron_indices)}, {self._name}"
 
 
 class ChosenPair(ReducedObjective):

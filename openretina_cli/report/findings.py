@@ -7,7 +7,7 @@ any other verb may leave its own; nothing here knows which verbs there are.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ def finding(
     picture: str,
     files: Sequence[str],
     table: Sequence[Sequence[str]] = (),
+    of: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """The content of a finding's file.
 
@@ -39,8 +40,10 @@ def finding(
         picture: name of a file beside it; empty for none.
         files: names of the others.
         table: header and rows, as short texts.
+        of: what the files depend on, so that a verb can tell whether they are to be made anew.
     """
-    return {"schema": 1, "title": title, "text": words, "picture": picture, "files": list(files), "table": list(table)}
+    told = {"title": title, "text": words, "picture": picture, "files": list(files), "table": list(table)}
+    return {"schema": 1, **told, "of": dict(of or {})}
 
 
 def read_findings(folder: Path) -> list[dict[str, Any]]:

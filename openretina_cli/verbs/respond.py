@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openretina_cli.checks import closest, one_of
 from openretina_cli.completion import paths, starting
+from openretina_cli.config.paths import expand_home
 from openretina_cli.errors import OpenRetinaError, SettingError
 from openretina_cli.finding.command import (
     Opened,
     Words,
+    basis,
     load_model,
     open_runs,
     output_folder,
@@ -21,6 +24,7 @@ from openretina_cli.finding.command import (
     typed_model,
     whole,
 )
+from openretina_cli.store.digest import digest_of_file
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.progress import Bar
 from openretina_cli.terminal.tables import columns_table
@@ -67,7 +71,8 @@ each of them drives.
   out=DIR            where the files go; by default into DIR
 
 Written, each whole or not at all, and anew every time (204 neurons and 204
-stimuli of the bundled model take some seconds):
+stimuli of the bundled model take some seconds; a comparison with natural clips
+that a run's result has already is not made again):
 
   responses.csv        a row per stimulus and neuron
   response_matrix.npz  raw, zscore, share (neuron, stimulus), the spread over
@@ -154,33 +159,51 @@ def _print_types(table: TypeTable, normalisation: str, console: SafeConsole) -> 
     )
 
 
-def _check_natural(words: Words) -> None:
-    """Refuse settings of natural clips before anything is loaded.
+def _natural(words: Words) -> int:
+    """How many natural clips are asked for.
 
     Raises:
         SettingError: the number is none, or a movie is given without one.
     """
-    whole("natural", words.settings.get("natural", "0"), 0, MOST_CLIPS)
-    if "movie" in words.settings and words.settings.get("natural", "0") == "0":
+    count = whole("natural", words.settings.get("natural", "0"), 0, MOST_CLIPS)
+    if "movie" in words.settings and count == 0:
         raise SettingError("movie= is where natural clips are from, and none are asked for", repair="natural=500")
+    return count
 
 
-def _controls(words: Words, opened: Opened, console: SafeConsole) -> tuple[list[Control], list[OpenRetinaError]]:
-    """Play natural clips where they are asked for.
+def _controls(
+    words: Words, opened: Opened, kept: bool, console: SafeConsole
+) -> tuple[list[Control], list[OpenRetinaError]]:
+    """Play natural clips where they are asked for; what was found of a run is kept in its result at once.
 
     Raises:
         SettingError: the clips cannot be had.
     """
-    count = whole("natural", words.settings.get("natural", "0"), 0, MOST_CLIPS)
+    count, movie = _natural(words), words.settings.get("movie")
     if count == 0:
         return [], []
-    from openretina_cli.finding.natural import clips_for, controls
+    from openretina_cli.finding.natural import clips_for, control, record, recorded_control
 
-    movie = words.settings.get("movie")
     clips = cache(lambda frames: clips_for(opened.retina.facts, movie, frames, count))
     clips(opened.frames)  # a mistake about the movie is told before any work
+    film = None if movie is None else digest_of_file(Path(expand_home(movie)))
+    found: list[Control] = []
+    errors: list[OpenRetinaError] = []
     with Bar(console, "playing natural clips", len(opened.stimuli)) as bar:
-        return controls(opened.retina, opened.stimuli, clips, opened.device, opened.typed, bar.move)
+        for done, stimulus in enumerate(opened.stimuli, 1):
+            try:
+                of = basis(opened, stimulus, clips=count, movie=film)
+                one = recorded_control(stimulus, of)
+                if one is None:
+                    frames = stimulus.values(opened.retina.facts).shape[1]
+                    one = control(opened.retina, stimulus, clips(frames), opened.device, opened.typed)
+                    if kept:
+                        record(one, stimulus, of)
+                found.append(one)
+            except OpenRetinaError as error:
+                errors.append(error)
+            bar.move(done)
+    return found, errors
 
 
 def run(argv: Sequence[str]) -> None:
@@ -194,13 +217,12 @@ def run(argv: Sequence[str]) -> None:
     normalisation = words.settings.get("normalise", "zscore")
     one_of("normalise", normalisation, ("raw", "zscore", "share"))
     out = output_folder(words, words.folder)
-    _check_natural(words)
+    _natural(words)
     against = typed_model(words.models["against"])
     console = make_console()
     opened = open_runs(words, console)
     from openretina_cli.finding.matrix import respond
     from openretina_cli.finding.matrix_files import write_responses
-    from openretina_cli.finding.natural import record
     from openretina_cli.finding.types import type_table
 
     retina, stimuli, device = opened.retina, opened.stimuli, opened.device
@@ -211,11 +233,9 @@ def run(argv: Sequence[str]) -> None:
     with Bar(console, "playing stimuli", len(stimuli)) as bar:
         responses = respond(retina, stimuli, sessions, device, bar.move)
         compared = None if other is None else respond(other, stimuli, sessions, device, bar.move)
-    found, errors = _controls(words, opened, console)
+    found, errors = _controls(words, opened, out == words.folder, console)
     table = type_table(responses, normalisation, {one.stimulus: one.percentile for one in found})
     written = write_responses(responses, compared, found, table, normalisation, out)
-    if found and out == words.folder:
-        errors += record(found, opened.stimuli)
     _print_types(table, normalisation, console)
     for path in written:
         console.print(str(path), overflow="fold")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from pathlib import Path
 
-from openretina_cli.checks import one_of
 from openretina_cli.completion import paths, starting
 from openretina_cli.errors import OpenRetinaError, RunError
-from openretina_cli.finding.command import open_runs, output_folder, read_words, show_on_page, tell_left_out, whole
+from openretina_cli.finding.command import (
+    basis,
+    open_runs,
+    output_folder,
+    read_words,
+    show_on_page,
+    tell_left_out,
+    truth,
+    whole,
+)
 from openretina_cli.terminal.console import make_console
 from openretina_cli.terminal.progress import Bar
 
 WRITES_FILES = True
-NAMES = ("points", "reoptimise", "device", "out")
+NAMES = ("points", "reoptimise", "overwrite", "device", "out")
 HELP = """\
 usage: openretina tune DIR [KEY=VALUE ...]
 
@@ -29,12 +37,14 @@ neurons respond.
                  its norm, each from its own stimulus scaled to that norm
   model=NAME     the model that is asked, with model.KEY=VALUE; by default the
                  one that the runs were made with
+  overwrite=false    true tunes those runs anew that are tuned already
   device=auto    auto, cpu, cuda or mps
   out=FOLDER     where the files go, in a folder per run; by default into the
                  folder of each run
 
-Written for each run, both or neither, and anew every time (about a second for
-each); after Ctrl-C those of the runs that were done are there:
+Written for each run, all or none, about a second for each; the same command
+goes on where it was stopped, and a run or a setting that changed is tuned anew
+(with model= every time, as the code of a model may have changed):
 
   tuning.csv     a row per point, with the share of its values outside the
                  model's range
@@ -76,32 +86,37 @@ def run(argv: Sequence[str]) -> None:
     """
     words = read_words(argv, "tune", NAMES, ("model",))
     points = whole("points", words.settings.get("points", "11"), 3, 51)
-    again = words.settings.get("reoptimise", "false")
-    one_of("reoptimise", again, ("true", "false"))
+    again, anew = (truth(name, words) for name in ("reoptimise", "overwrite"))
     out = output_folder(words, words.folder)
     console = make_console()
     opened = open_runs(words, console)
     from openretina_cli.finding.tuning import Tuner
-    from openretina_cli.finding.tuning_files import write_tuning
+    from openretina_cli.finding.tuning_files import is_tuned, write_tuning
 
     for session in dict.fromkeys(stimulus.result.session for stimulus in opened.stimuli):
         opened.retina.examine(session)
-    written, errors, failed = [], list(opened.errors), 0
+    written: list[Path] = []
+    errors: list[OpenRetinaError] = []
+    kept = 0
     with Bar(console, "tuning", len(opened.stimuli)) as bar:
         for done, stimulus in enumerate(opened.stimuli, 1):
+            of = basis(opened, stimulus, points=points, reoptimise=again)
+            if not anew and is_tuned(out / stimulus.name, of):
+                kept += 1
+                continue
             try:
                 tuner = Tuner(opened.retina, stimulus, opened.device, points)
-                curves = [*tuner.all(), *([tuner.reoptimised(opened.typed)] if again == "true" else [])]
+                curves = [*tuner.all(), *([tuner.reoptimised(opened.typed)] if again else [])]
             except OpenRetinaError as error:
                 errors.append(RunError(f"{stimulus.name}: {error.problem}", expected=error.expected))
-                failed += 1
                 continue
             named = "" if stimulus.name == "." else f"{stimulus.name}: "
             title = f"{named}{stimulus.result.title}"
-            written += write_tuning(curves, title, out / stimulus.name)
+            written += write_tuning(curves, title, out / stimulus.name, of)
             bar.move(done)
-    console.print(f"{len(opened.stimuli) - failed} of {len(opened.stimuli)} runs tuned", style="bold")
+    tuned = f"{len(opened.stimuli) - len(errors)} of {len(opened.stimuli)} runs tuned"
+    console.print(tuned + (f", {kept} of them before" if kept else ""), style="bold")
     for path in written[:3]:
         console.print(str(path), overflow="fold")
     show_on_page(words.folder, console)
-    tell_left_out(replace(opened, errors=errors), console)
+    tell_left_out(opened, console, errors, "tuning")

@@ -171,7 +171,7 @@ def title_with_legend(ax: Axes, title: str, width: int) -> Legend:
     entry = max(map(len, labels)) + 6  # a legend's line and gap take the room of about six characters
     rows = -(-len(labels) // max(1, width // entry))
     beside = rows == 1 and entry * len(labels) + 1.4 * len(title) <= width
-    ax.set_title(title, loc="left", pad=6 if beside else 8 + 13 * rows)
+    ax.set_title(title, loc="left", pad=6 if beside else 10.5 * (1 + rows))
     return ax.legend(
         loc="lower right" if beside else "lower left", bbox_to_anchor=(float(beside), 1.0),
         ncols=-(-len(labels) // rows), frameon=False, borderaxespad=0.2, borderpad=0.2,

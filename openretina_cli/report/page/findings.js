@@ -7,7 +7,7 @@ function findingOf(finding, address) {
   return make(
     "details",
     { className: "finding", open: address !== "./" },
-    make("summary", {}, make("b", {}, finding.title), ` ${finding.text}`),
+    make("summary", {}, make("b", {}, `${finding.title}: `), finding.text),
     finding.picture ? findingPicture(finding, address) : null,
     findingTable(finding.table),
     make("ul", { className: "files" }, ...links),
