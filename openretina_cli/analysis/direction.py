@@ -78,7 +78,7 @@ def permutation_p(
 ) -> Values:
     """How often trials whose directions are shuffled have at least the selectivity index of a tuning curve.
 
-    Trials are the tuning curve with noise. The p value is `(1 + number of such shuffles) / (1 + permutations)`
+    Trials are the tuning curve with noise, which is drawn anew for every shuffle. The p value is `(1 + number of such shuffles) / (1 + permutations)`
     (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585). The index that is tested is that without noise: a twin has
     none, so that only the shuffles stand for a recording.
 
@@ -95,10 +95,10 @@ def permutation_p(
         `(neuron,)`; NaN for a neuron without any response.
     """
     index, _ = vector_sum(strength, angles, harmonic)
-    trials = np.repeat(strength, repeats, axis=0)
-    trials = trials + noise * rng.standard_normal(trials.shape)
     labels = np.repeat(np.exp(1j * harmonic * angles), repeats)
     shuffled = rng.permuted(np.tile(labels, (permutations, 1)), axis=1)
-    null = np.abs(shuffled @ trials)
+    # what noise of unit variance adds, the same for all neurons, so that p does not depend on who else is asked
+    added = (shuffled * rng.standard_normal(shuffled.shape)).sum(1)
+    null = np.abs(shuffled @ np.repeat(strength, repeats, axis=0) + added[:, None] * noise)
     exceeding = (null >= index * strength.sum(0) * repeats).sum(0)
     return np.where(np.isfinite(index), (1 + exceeding) / (1 + permutations), np.nan)

@@ -34,7 +34,7 @@ colour flashes, gratings, spots and annuli, white noise.
   openretina probe neuron=all figures=false out=probes
   openretina probe group=28 'probe=[chirp,bars]' probe.bars.speed_um_s=500
   openretina probe model=core_readout model.path=my.ckpt neuron=0..9
-  openretina probe neuron=42 runs=outputs/sweep     average against the cell's MEI
+  openretina probe neuron=42 runs=outputs/sweep    the average against the MEI
 
 All neurons are asked at once. Written, numbers first and whole or not at all:
 
