@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -24,8 +26,12 @@ from openretina_cli.analysis.tuning import (
     shifted,
     shifts,
 )
-from openretina_cli.finding.tuning import colour_responses, respond_to
+from openretina_cli.finding.runs import Stimulus
+from openretina_cli.finding.tuning import Tuner, colour_responses, respond_to
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.retina import Retina
+from openretina_cli.output.tensor import tensor_bytes
+from openretina_cli.store.result import result_of_tree
 
 CPU = torch.device("cpu")
 
@@ -168,3 +174,70 @@ def test_the_figure_has_room_for_every_pair_of_channels(channels: int) -> None:
     png_bytes(figure)  # a layout without room is a warning, and warnings are errors
     grids = [ax for ax in figure.findobj(lambda artist: hasattr(artist, "get_images")) if ax.get_title("left")]
     assert len(grids) == 4 + len(colour_pairs(channels))
+
+
+# --- all curves of a cell --------------------------------------------------------------------------------------------
+
+
+class Linear(Retina):
+    """One neuron that sums a stimulus through weights `(channel, time, height, width)`."""
+
+    def __init__(self, weights: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.from_numpy(weights))
+        channels, _, height, width = weights.shape
+        names = tuple(f"c{index}" for index in range(channels))
+        self.facts = ModelFacts("linear", {"s": 1}, names, height, width, lag=0, frame_rate=20.0, pixel_size=10.0)
+        self.freeze()
+
+    def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
+        del data_key
+        answer = (stimulus * self.get_buffer("weights")).sum((1, 3, 4)).mean(1)
+        return answer[:, None, None].expand(-1, stimulus.shape[2], 1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("place", [(0, 6), (3, 3)], ids=["corner", "middle"])
+def test_every_curve_of_a_linear_cell_is_the_sum_that_a_plain_loop_finds(
+    channels: int, place: tuple[int, int], tmp_path: Path
+) -> None:
+    rows, columns = np.mgrid[:6, :7]
+    picture = np.exp(-((rows - place[0]) ** 2 + (columns - place[1]) ** 2) / 3)
+    courses = np.random.default_rng(channels).normal(size=(channels, 9))
+    weights = (courses[:, :, None, None] * picture).astype(np.float32)
+    (tmp_path / "stimulus.pt").write_bytes(tensor_bytes(weights))
+    stated = {"session": "s", "neurons": [0], "window_response_frames": [0, 9]}
+    run = Stimulus("run", result_of_tree(stated, tmp_path / "result.json"))
+    curves = Tuner(Linear(weights), run, CPU, points=5).all()
+
+    def answer(stimulus: NDArray[np.float64]) -> float:
+        return float((stimulus * weights).sum()) / 9
+
+    own = answer(weights.astype(np.float64))
+    by_kind = {curve.kind: curve for curve in curves if curve.kind != "colour"}
+    norm = float(np.linalg.norm(weights.astype(np.float64)))
+    expected = {"contrast": [own * norm_of / norm for norm_of in by_kind["contrast"].x], "size": []}
+    for diameter in by_kind["size"].x:
+        inside = np.hypot(rows - place[0], columns - place[1]) <= diameter / 2 / 10 + 1e-9
+        expected["size"].append(answer(weights * inside))
+    for kind, axis, unit in (("time", 1, 1 / 20), ("down", 2, 10), ("right", 3, 10)):
+        expected[kind] = []
+        for shift in by_kind[kind].x / unit:
+            steps, moved = round(shift), np.zeros(weights.shape)
+            for index in range(weights.shape[axis]):
+                if 0 <= index - steps < weights.shape[axis]:
+                    target, source = [slice(None)] * 4, [slice(None)] * 4
+                    target[axis], source[axis] = index, index - steps  # type: ignore[call-overload]
+                    moved[tuple(target)] = weights[tuple(source)]
+            expected[kind].append(answer(moved))
+    for kind, values in expected.items():
+        # float32 sums of some hundred products
+        np.testing.assert_allclose(by_kind[kind].response, values, atol=2e-5 * abs(own) + 1e-6, err_msg=kind)
+    grids = [curve for curve in curves if curve.kind == "colour"]
+    assert len(grids) == {1: 1, 2: 1, 3: 3}[channels]
+    for grid, pair in zip(grids, colour_pairs(channels), strict=True):
+        basis = equal_norms(weights).astype(np.float64)
+        gains = [answer(np.where(np.arange(channels)[:, None, None, None] == c, basis, 0)) for c in range(channels)]
+        rest = sum(gains) - sum(gains[c] for c in set(pair))
+        across = grid.y * gains[pair[1]] if len(grid.y) else 0
+        np.testing.assert_allclose(grid.response, grid.x * gains[pair[0]] + across + rest, atol=2e-5 * abs(own) + 1e-6)
