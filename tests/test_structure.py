@@ -13,8 +13,13 @@ FLOORS = (
     ("__main__",),
     ("main",),
     ("verbs",),
+<<<<<<< HEAD
     ("validation", "finding", "export"),
     ("format", "probe"),
+=======
+    ("validation", "finding", "export", "api", "neighbour"),
+    ("format",),
+>>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
     ("run",),
     ("report",),
     ("loop",),
@@ -30,6 +35,7 @@ FLOORS = (
 FLOOR = {name: -number for number, names in enumerate(FLOORS) for name in names}
 
 WITHOUT_TORCH = [
+    "api",
     "checks",
     "completion",
     "config",
@@ -37,6 +43,7 @@ WITHOUT_TORCH = [
     "export",
     "format",
     "main",
+    "neighbour",
     "output",
     "probe",
     "report",

@@ -1,8 +1,10 @@
-"""Reads the arrays in a run's folder, each as untrusted data: its stimulus, and its table of responses."""
+"""Reads the arrays in a run's folder, each as untrusted data: its stimulus, and its tables of steps and responses."""
 
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,13 @@ from numpy.typing import NDArray
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store.files import RefusedError, read_text, refusing
+<<<<<<< HEAD
 from openretina_cli.store.names import HISTORY, MEMBERS, RESPONSE, STIMULUS
 from openretina_cli.store.stimulus_file import read_members_file, read_stimulus_file
+=======
+from openretina_cli.store.names import HISTORY, RESPONSE, STIMULUS
+from openretina_cli.store.stimulus_file import read_stimulus_file
+>>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
 
 MAX_TABLE_BYTES = 2**24
 MAX_ROWS = 10_000
@@ -55,10 +62,26 @@ def read_response(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
     Raises:
         ArtifactError: the table cannot be read, is too large, or is not made of numbers.
     """
+<<<<<<< HEAD
     return _read_table(folder / RESPONSE, "a row of numbers per response frame")
 
 
 def _read_table(path: Path, expected: str, empty: str = "") -> tuple[list[str], NDArray[np.float64]]:
+=======
+    return _read_table(folder / RESPONSE, "a row of numbers per response frame", float)
+
+
+def read_history(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """The header of a run's table of steps, and its numbers `(row, column)`; NaN where a cell is empty.
+
+    Raises:
+        ArtifactError: the table cannot be read, is too large, or is not made of numbers.
+    """
+    return _read_table(folder / HISTORY, "a row of numbers per step", lambda cell: float(cell or math.nan))
+
+
+def _read_table(path: Path, expected: str, number: Callable[[str], float]) -> tuple[list[str], NDArray[np.float64]]:
+>>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
     with refusing(path, expected):
         content = read_text(path, MAX_TABLE_BYTES)
         first, _, rest = content.partition("\n")
@@ -66,7 +89,11 @@ def _read_table(path: Path, expected: str, empty: str = "") -> tuple[list[str], 
             raise RefusedError(f"at most {MAX_ROWS} rows, {MAX_COLUMNS} columns and {MAX_CELLS} cells are read")
         header, *rows = csv.reader(line for line in content.split("\n") if line)
         try:
+<<<<<<< HEAD
             table = np.array([[float(cell or empty) for cell in row] for row in rows], np.float64)
+=======
+            table = np.array([[number(cell) for cell in row] for row in rows], np.float64)
+>>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
         except ValueError as error:
             raise RefusedError("a row is not made of numbers") from error
         return header, table.reshape(len(rows), len(header))
