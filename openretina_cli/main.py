@@ -213,13 +213,19 @@ def _writes_files(argv: Sequence[str]) -> bool:
     return argv[:1] != [] and argv[0] in _verb_names() and getattr(_verb(argv[0]), "WRITES_FILES", False)
 
 
+def _is_theirs(words: Sequence[str]) -> bool:
+    """Whether the first word is a verb of the package openretina."""
+    named = words[:1] != [] and not words[0].startswith("-") and not (VERBS / f"{words[0]}.py").is_file()
+    return named and words[0] in neighbour.verbs()
+
+
 def command() -> NoReturn:
     """Run the command as the shell calls it.
 
     A verb of the package openretina is handed over before anything here touches streams, signals or threads. Otherwise
     exits with os._exit after flushing, because interpreter teardown with torch loaded takes 0.4 s.
     """
-    if sys.argv[1:2] and sys.argv[1] not in _verb_names() and sys.argv[1] in neighbour.verbs():
+    if _is_theirs(sys.argv[1:2]):
         sys.exit(neighbour.hand_over(sys.argv[1:]))
     streams = Streams()
     code = main()

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import itertools
 import re
-import shlex
 import sys
-import sysconfig
 from collections.abc import Sequence
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from openretina_cli.errors import SettingError
 from openretina_cli.store.package import installed_script, own_text
 
 PACKAGE = "openretina"
-PARSER = re.compile(r"""add_parser\(\s*["']([\w-]+)["'](?:,\s*help=["']([^"']*)["'])?""")
+PARSER = r"""add_parser\(\s*["']([\w-]+)["'](?:,\s*help=["']([^"']*)["'])?"""
 """A verb and its help, as openretina 1.1.1 declares them in `openretina/cli/openretina_main.py`."""
 KNOWN = {"train": "", "eval": "", "create-data": ""}
 """Verbs of openretina 1.1.1, for a version that declares them otherwise."""
@@ -64,7 +62,7 @@ OVERRIDES = {
 
 def _folder() -> Path | None:
     """Where the package lies; None where it is not installed."""
-    found = PathFinder.find_spec(PACKAGE)  # imports nothing
+    found = find_spec(PACKAGE)  # imports nothing, as the name has no dot
     if found is None or not (found.origin or "").endswith("__init__.py"):
         return None
     return Path(str(found.origin)).parent
@@ -75,7 +73,7 @@ def verbs() -> dict[str, str]:
     if (folder := _folder()) is None:
         return {}
     try:
-        found = dict(PARSER.findall(own_text(folder / "cli" / "openretina_main.py")))
+        found = dict(re.findall(PARSER, own_text(folder / "cli" / "openretina_main.py")))
     except (OSError, UnicodeDecodeError):
         found = {}
     return {name: text for name, text in (found or KNOWN).items() if name != REPLACED}
@@ -106,6 +104,8 @@ def hand_over(argv: Sequence[str]) -> Any:
 
 def replacement(argv: Sequence[str]) -> SettingError:
     """The error that says which command replaces `openretina visualize` with these words."""
+    import shlex  # which help need not wait for
+
     words = [word for argument in argv for word in argument.split("=", 1)]
     pairs = dict(itertools.pairwise(words))
     said = [OVERRIDES[flag].format(shlex.quote(pairs[flag])) for flag in OVERRIDES if flag in pairs]
@@ -126,6 +126,8 @@ def missing(verb: str) -> SettingError | None:
 
 def lost_name() -> str:
     """What a user should do where the command `openretina` runs the package openretina; empty where it does not."""
+    import sysconfig
+
     folder = Path(sysconfig.get_path("scripts"))
     scripts = (installed_script(folder / name) for name in (PACKAGE, f"{PACKAGE}.exe"))
     return LOST if any(b"openretina.cli" in script for script in scripts) else ""
