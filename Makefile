@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 
 # Suites that start hundreds of processes, or solve whole retinas; `make test` leaves them to `make test-slow`.
-SLOW := $(patsubst %,tests/test_%.py,accessibility command identity mistakes options places processes rendering \
+SLOW := $(patsubst %,tests/test_%.py,accessibility command example_notebook identity mistakes options places processes rendering \
 	report_page simulation slurm sweep_ends validation)
 
 BESIDE := tests/test_beside.py

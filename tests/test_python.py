@@ -293,7 +293,7 @@ def test_an_object_in_memory_cannot_go_to_a_cluster() -> None:
 
 def test_a_module_that_cannot_be_copied_is_refused_in_one_line() -> None:
     module = Tiny()
-    module.lock = (number for number in range(3))
+    vars(module)["lock"] = (number for number in range(3))
     with pytest.raises(
         ModelError, match=r"the module cannot be copied: TypeError: .*; expected one that copy.deepcopy"
     ):

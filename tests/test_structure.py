@@ -13,13 +13,8 @@ FLOORS = (
     ("__main__",),
     ("main",),
     ("verbs",),
-<<<<<<< HEAD
-    ("validation", "finding", "export"),
-    ("format", "probe"),
-=======
     ("validation", "finding", "export", "api", "neighbour"),
-    ("format",),
->>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
+    ("format", "probe"),
     ("run",),
     ("report",),
     ("loop",),

@@ -50,8 +50,9 @@ def _names(words: Sequence[str]) -> Iterator[str]:
 
 
 def _is_named(value: object) -> bool:
-    """Whether a value can be typed, and is no object."""
-    return isinstance(value, (str, os.PathLike)) or (isinstance(value, Mapping) and "state_dict" not in value)
+    """Whether a value can be typed, and is no object; of several names each is a run of a sweep."""
+    settings = isinstance(value, Mapping) and "state_dict" not in value
+    return settings or isinstance(value, (str, os.PathLike, list, tuple))
 
 
 def read_call(words: Sequence[str], settings: Mapping[str, Any], sweeps: bool) -> Call:

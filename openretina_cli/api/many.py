@@ -19,6 +19,7 @@ from openretina_cli.api.optimized import Optimized
 from openretina_cli.errors import ArtifactError, SettingError
 from openretina_cli.report import write_report
 from openretina_cli.report.run import read_run
+from openretina_cli.report.seeds import together
 from openretina_cli.report.summary import summary_csv, summary_rows
 from openretina_cli.store.finder import find_runs
 from openretina_cli.store.folder import RunFolder
@@ -45,7 +46,7 @@ class OptimizedMany(Mapping[str, Optimized]):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().absolute()
-        self._runs = [read_run(path, self.folder) for path in find_runs(self.folder)]
+        self._runs, self._cells = together([read_run(path, self.folder) for path in find_runs(self.folder)])
         self._finished = {run.name: run.path for run in self._runs if run.status in (COMPLETED, DIVERGED)}
 
     def __getitem__(self, name: str) -> Optimized:
@@ -60,7 +61,7 @@ class OptimizedMany(Mapping[str, Optimized]):
     @cached_property
     def rows(self) -> list[dict[str, object]]:
         """The table, a row per run, failed ones too: what `summary.csv` of the command says."""
-        return summary_rows(self._runs)
+        return summary_rows(self._runs, self._cells)
 
     @property
     def table(self) -> Any:
@@ -68,7 +69,7 @@ class OptimizedMany(Mapping[str, Optimized]):
         if importlib.util.find_spec("pandas") is None:
             return self.rows
         pandas: Any = importlib.import_module("pandas")
-        return pandas.read_csv(io.StringIO(summary_csv(self._runs)))
+        return pandas.read_csv(io.StringIO(summary_csv(self._runs, self._cells)))
 
     @cached_property
     def stack(self) -> NDArray[np.float32]:

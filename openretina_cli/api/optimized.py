@@ -47,12 +47,12 @@ class Optimized:
 
     def __init__(self, folder: str | Path) -> None:
         from openretina_cli.output.view import read_view
-        from openretina_cli.store.arrays import read_history
+        from openretina_cli.store.arrays import read_steps
 
         self.folder = Path(folder).expanduser().absolute()
         self._result: Result = read_result(self.folder)
         self._view: RunView = read_view(self.folder)
-        self._history = read_history(self.folder)
+        self._history = read_steps(self.folder)
 
     @property
     def numbers(self) -> Mapping[str, Any]:

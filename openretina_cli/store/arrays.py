@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +10,8 @@ from numpy.typing import NDArray
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store.files import RefusedError, read_text, refusing
-<<<<<<< HEAD
 from openretina_cli.store.names import HISTORY, MEMBERS, RESPONSE, STIMULUS
 from openretina_cli.store.stimulus_file import read_members_file, read_stimulus_file
-=======
-from openretina_cli.store.names import HISTORY, RESPONSE, STIMULUS
-from openretina_cli.store.stimulus_file import read_stimulus_file
->>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
 
 MAX_TABLE_BYTES = 2**24
 MAX_ROWS = 10_000
@@ -49,11 +42,20 @@ def read_members(folder: Path) -> NDArray[np.float32] | None:
 def read_history(folder: Path) -> NDArray[np.float64]:
     """Iteration and objective `(step, 2)` of each stimulus that a run measured; empty where they cannot be read."""
     try:
-        header, table = _read_table(folder / HISTORY, "a row of numbers per step", empty="nan")
+        header, table = read_steps(folder)
         found = table[:, [header.index("iteration"), header.index("objective")]]
     except (ArtifactError, ValueError):
         return np.zeros((0, 2))
     return found if np.isfinite(found).all() else np.zeros((0, 2))
+
+
+def read_steps(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """The header of a run's table of steps, and its numbers `(row, column)`; NaN where a cell is empty.
+
+    Raises:
+        ArtifactError: the table cannot be read, is too large, or is not made of numbers.
+    """
+    return _read_table(folder / HISTORY, "a row of numbers per step", empty="nan")
 
 
 def read_response(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
@@ -62,26 +64,10 @@ def read_response(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
     Raises:
         ArtifactError: the table cannot be read, is too large, or is not made of numbers.
     """
-<<<<<<< HEAD
     return _read_table(folder / RESPONSE, "a row of numbers per response frame")
 
 
 def _read_table(path: Path, expected: str, empty: str = "") -> tuple[list[str], NDArray[np.float64]]:
-=======
-    return _read_table(folder / RESPONSE, "a row of numbers per response frame", float)
-
-
-def read_history(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
-    """The header of a run's table of steps, and its numbers `(row, column)`; NaN where a cell is empty.
-
-    Raises:
-        ArtifactError: the table cannot be read, is too large, or is not made of numbers.
-    """
-    return _read_table(folder / HISTORY, "a row of numbers per step", lambda cell: float(cell or math.nan))
-
-
-def _read_table(path: Path, expected: str, number: Callable[[str], float]) -> tuple[list[str], NDArray[np.float64]]:
->>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
     with refusing(path, expected):
         content = read_text(path, MAX_TABLE_BYTES)
         first, _, rest = content.partition("\n")
@@ -89,11 +75,7 @@ def _read_table(path: Path, expected: str, number: Callable[[str], float]) -> tu
             raise RefusedError(f"at most {MAX_ROWS} rows, {MAX_COLUMNS} columns and {MAX_CELLS} cells are read")
         header, *rows = csv.reader(line for line in content.split("\n") if line)
         try:
-<<<<<<< HEAD
             table = np.array([[float(cell or empty) for cell in row] for row in rows], np.float64)
-=======
-            table = np.array([[number(cell) for cell in row] for row in rows], np.float64)
->>>>>>> 702b37b (Verbs of the package openretina are handed over to it, and one environment holds both in either order)
         except ValueError as error:
             raise RefusedError("a row is not made of numbers") from error
         return header, table.reshape(len(rows), len(header))
