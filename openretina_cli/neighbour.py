@@ -9,6 +9,7 @@ import itertools
 import re
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def hand_over(argv: Sequence[str]) -> Any:
 
     entry = next(point for point in distribution(PACKAGE).entry_points if point.name == PACKAGE)
     sys.argv[:] = [str(Path(sys.argv[0]).with_name(PACKAGE)), *argv]
-    return entry.load()()
+    return getattr(import_module(entry.module), entry.attr)()
 
 
 def replacement(argv: Sequence[str]) -> SettingError:

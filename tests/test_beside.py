@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
-from environment import NoReferenceError, reference_python  # noqa: E402
+from environment import NoReferenceError, reference_python  # type: ignore[import-not-found]  # noqa: E402
 
 THEIRS = "openretina==1.1.1"
 ORDERS = {"ours_last": ("openretina-1", "openretina_cli-"), "theirs_last": ("openretina_cli-", "openretina-1")}
@@ -44,9 +44,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pip = [reference_python(), "-m", "pip", "--disable-pip-version-check"]
     except NoReferenceError as error:
         pytest.skip(f"the package openretina cannot be installed: {error}")
-    code, _, error = done([*pip, "wheel", "--quiet", "--no-deps", "-w", folder, THEIRS, ROOT], folder)
+    code, _, said = done([*pip, "wheel", "--quiet", "--no-deps", "-w", folder, THEIRS, ROOT], folder)
     if code:
-        pytest.skip(f"PyPI cannot be reached: {(error.strip().splitlines() or ['no reason was given'])[-1]}")
+        pytest.skip(f"PyPI cannot be reached: {(said.strip().splitlines() or ['no reason was given'])[-1]}")
     return folder
 
 
@@ -169,7 +169,7 @@ def test_a_verb_of_the_other_package_gets_its_arguments(place: Place) -> None:
 def test_ctrl_c_ends_a_verb_of_the_other_package_as_its_own_command(places: Mapping[str, Place]) -> None:
     place, ends = places["theirs_last"], []
     for command in ("openretina", "openretina-cli"):
-        words = [place.bin / command, "create-data", command, "--clip-length", "200", "--num-sessions", "500"]
+        words = [str(place.bin / command), "create-data", command, "--clip-length", "200", "--num-sessions", "500"]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
         with subprocess.Popen(words, cwd=place.folder, env=environment, stdout=pipe, stderr=pipe, text=True) as process:

@@ -67,8 +67,8 @@ def test_the_objective_is_the_same_by_its_file_by_the_option_and_from_python(des
 
 def test_the_model_is_the_same_by_its_file_and_from_memory(desk: Path) -> None:
     by_file = ran(commands("own_model.py")[0], desk / "run")
-    words = ("model.height=12", "model.width=10", "model.channels=[grey]", "model.frame_rate=60")
-    words += ("model.stimulus_range=[[-2,2]]", "stimulus.frames=30", "reducer=mean")
+    shape = ("model.height=12", "model.width=10", "model.channels=[grey]", "model.frame_rate=60")
+    words = (*shape, "model.stimulus_range=[[-2,2]]", "stimulus.frames=30", "reducer=mean")
     from_memory = optimize(*QUICK, *words, model=importlib.import_module("own_model").Filters(4), neuron=3)
     assert torch.equal(by_file.stimulus, from_memory.stimulus)
 

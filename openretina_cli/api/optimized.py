@@ -148,8 +148,7 @@ class Optimized:
         )
         final = "not finite" if math.isnan(self.objective) else f"{self.objective:.4g}"
         return (
-            f'<figure style="margin: 0"><figcaption><b>{title}</b></figcaption>'
-            f'<img alt="{title}: the stimulus and the response to it, objective {final}" '
+            f'<figure style="margin: 0"><img alt="{title}: the stimulus and the response to it, objective {final}" '
             f'style="max-width: 100%; background: white" src="data:image/png;base64,{picture}">'
             f"<table>{rows}</table></figure>"
         )
