@@ -8,23 +8,28 @@ READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 
 # Suites that start hundreds of processes, or solve whole retinas; `make test` leaves them to `make test-slow`.
-SLOW := $(patsubst %,tests/test_%.py,accessibility command identity mistakes options places processes rendering \
+SLOW := $(patsubst %,tests/test_%.py,accessibility command example_notebook identity mistakes options places processes rendering \
 	report_page simulation slurm sweep_ends validation)
 
-.PHONY: demo test test-slow test-hostile test-slurm lint format docs linkcheck gallery coverage bench bench-zoo \
+BESIDE := tests/test_beside.py
+
+.PHONY: demo test test-slow test-hostile test-beside test-slurm lint format docs linkcheck gallery coverage bench bench-zoo \
 	bench-against bundled-model wheel clean
 demo: $(READY)  ## optimise a colour-opponent cell of the bundled model, offline
 	$(BIN)/openretina optimize neuron=84
 
 test: $(READY)  ## lint, types, tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW) $(BESIDE))
 
 test-slow: $(READY) docs  ## the whole command: mistakes, kills, signals, full disks, Slurm, a browser, whole retinas
 	$(BIN)/python -m pytest $(SLOW)
 
 test-hostile: $(READY)  ## every one of a thousand hostile checkpoints and run folders, of which `make test` tries a sample
 	OPENRETINA_TESTS_EVERY_MUTANT=1 $(BIN)/python -m pytest tests/test_hostile_checkpoints.py tests/test_hostile_folders.py
+
+test-beside: $(READY)  ## this package beside openretina 1.1.1 in one environment, installed in both orders; needs PyPI
+	$(BIN)/python -m pytest -rs $(BESIDE)
 
 test-slurm: $(READY)  ## sweeps on a real Slurm (apt-get install slurm-wlm munge), started and stopped by the tests
 	$(BIN)/python -m pytest -rs tests/test_slurm.py
@@ -47,7 +52,7 @@ linkcheck: $(DOCS_READY)  ## links of the documentation to other places, which n
 
 coverage: $(READY)  ## lines and branches that the tests of `make test` reach, in commands that they start, too; below 92 % fails
 	rm -rf build/coverage
-	$(BIN)/python -m coverage run -m pytest $(addprefix --ignore=,$(SLOW))
+	$(BIN)/python -m coverage run -m pytest $(addprefix --ignore=,$(SLOW) $(BESIDE))
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

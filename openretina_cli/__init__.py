@@ -1,7 +1,7 @@
 """Find the video that a cell of a digital-twin retina likes best.
 
-The names of the field's example notebook are importable from here. Each is imported when it is first used, so that the
-command line need not wait for torch.
+`optimize` and `optimize_many` are the command in one call. The names of the field's example notebook are here as well.
+Each is imported when it is first used, so that the command line need not wait for torch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from openretina_cli.api.many import OptimizedMany, optimize_many
+    from openretina_cli.api.optimize import optimize
+    from openretina_cli.api.optimized import Optimized
     from openretina_cli.constraint.base import Constraint
     from openretina_cli.constraint.norm import ChangeNorm
     from openretina_cli.constraint.norm_and_range import NormAndRange
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from openretina_cli.stopper import EarlyStopper, OptimizationStopper, Step
 
 _HOMES = {
+    "api.many": ("OptimizedMany", "optimize_many"),
+    "api.optimize": ("optimize",),
+    "api.optimized": ("Optimized",),
     "output.composition.stimulus_panels": ("plot_stimulus_composition",),
     "output.film.player": ("play_stimulus",),
     "constraint.base": ("Constraint",),
@@ -72,6 +78,8 @@ __all__ = [
     "MeanReducer",
     "NormAndRange",
     "OptimizationStopper",
+    "Optimized",
+    "OptimizedMany",
     "Outcome",
     "Parameters",
     "Penalty",
@@ -86,6 +94,8 @@ __all__ = [
     "WeightedSumObjective",
     "load_ensemble_model_from_directory",
     "load_ensemble_model_from_remote",
+    "optimize",
+    "optimize_many",
     "optimize_stack",
     "optimize_stimulus",
     "play_stimulus",

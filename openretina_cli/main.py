@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
 
+from openretina_cli import neighbour
 from openretina_cli.errors import OpenRetinaError, SettingError
 from openretina_cli.store.package import own_text
 from openretina_cli.terminal.streams import Streams, replacing_streams, write_text
@@ -61,8 +62,11 @@ def _verb(name: str) -> ModuleType:
     names = _verb_names()
     if name in names:
         return import_module(f"openretina_cli.verbs.{name}")
+    if (error := neighbour.missing(name)) is not None:
+        raise error
     from openretina_cli.checks import closest
 
+    names += neighbour.verbs()
     raise SettingError(f"there is no verb {name}", expected=closest(name, names), repair="openretina --help")
 
 
@@ -75,8 +79,8 @@ def _first_line(name: str) -> str:
 def _help() -> str:
     names = _verb_names()
     width = max(len(name) for name in [*names, "VERB --help"])
-    lines = (f"  openretina {name:<{width}}   {_first_line(name)}".rstrip() for name in names)
-    return HELP.format(verbs="\n".join(lines))
+    lines = [f"  openretina {name:<{width}}   {_first_line(name)}".rstrip() for name in names]
+    return HELP.format(verbs="\n".join([*lines, *neighbour.help_lines(width)]))
 
 
 def _complete(argv: Sequence[str]) -> None:
@@ -89,7 +93,7 @@ def _complete(argv: Sequence[str]) -> None:
         from openretina_cli.completion import candidates
 
         typed = line[: int(point)] if point.isdecimal() else line
-        found = candidates(typed, _verb_names(), lambda name: _verb(name).complete)
+        found = candidates(typed, [*_verb_names(), *neighbour.verbs()], lambda name: _verb(name).complete)
     write_text("".join(f"{name}\n" for name in found))
 
 
@@ -102,6 +106,10 @@ def _dispatch(argv: Sequence[str]) -> None:
         write_text(_help())
     elif argv[0] in ("-sc", "--shell-completion"):
         _complete(argv)
+    elif argv[0] == neighbour.REPLACED:
+        if not _wants_help(argv):
+            raise neighbour.replacement(argv[1:])
+        write_text(neighbour.REPLACEMENT)
     else:
         verb, words = _verb(argv[0]), argv[1:]
         if _wants_help(words):
@@ -205,11 +213,20 @@ def _writes_files(argv: Sequence[str]) -> bool:
     return argv[:1] != [] and argv[0] in _verb_names() and getattr(_verb(argv[0]), "WRITES_FILES", False)
 
 
+def _is_theirs(words: Sequence[str]) -> bool:
+    """Whether the first word is a verb of the package openretina."""
+    named = words[:1] != [] and not words[0].startswith("-") and not (VERBS / f"{words[0]}.py").is_file()
+    return named and words[0] in neighbour.verbs()
+
+
 def command() -> NoReturn:
     """Run the command as the shell calls it.
 
-    Exits with os._exit after flushing, because interpreter teardown with torch loaded takes 0.4 s.
+    A verb of the package openretina is handed over before anything here touches streams, signals or threads. Otherwise
+    exits with os._exit after flushing, because interpreter teardown with torch loaded takes 0.4 s.
     """
+    if _is_theirs(sys.argv[1:2]):
+        sys.exit(neighbour.hand_over(sys.argv[1:]))
     streams = Streams()
     code = main()
     threading = sys.modules.get("threading")  # help need not wait for it

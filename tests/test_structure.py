@@ -13,7 +13,7 @@ FLOORS = (
     ("__main__",),
     ("main",),
     ("verbs",),
-    ("validation", "finding", "export"),
+    ("validation", "finding", "export", "api", "neighbour"),
     ("format", "probe"),
     ("run",),
     ("report",),
@@ -30,6 +30,7 @@ FLOORS = (
 FLOOR = {name: -number for number, names in enumerate(FLOORS) for name in names}
 
 WITHOUT_TORCH = [
+    "api",
     "checks",
     "completion",
     "config",
@@ -37,6 +38,7 @@ WITHOUT_TORCH = [
     "export",
     "format",
     "main",
+    "neighbour",
     "output",
     "probe",
     "report",

@@ -90,12 +90,13 @@ def expand_homes(config: DictConfig) -> None:
 def compose(args: argparse.Namespace, overrides: Sequence[str]) -> DictConfig:
     """Compose settings of a run, or those that the runs of a sweep share, Hydra's own among them.
 
-    Global state of Hydra's is cleared again.
+    Global state of Hydra's is then as it was, so that this works inside a Hydra application as well.
 
     Raises:
         Exception: an error of Hydra's, OmegaConf's or YAML's, which `config.errors.explain` puts into a sentence.
     """
     register_resolvers()
+    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     hydra = hydra_internals.Hydra.create_main_hydra2(task_name="optimize", config_search_path=search_path(args))
     try:
         mode = RunMode.MULTIRUN if is_sweep(args) else RunMode.RUN
@@ -103,7 +104,7 @@ def compose(args: argparse.Namespace, overrides: Sequence[str]) -> DictConfig:
         expand_homes(config)
         return config
     finally:
-        GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = outer
 
 
 def compose_settings(overrides: Sequence[str]) -> Settings:

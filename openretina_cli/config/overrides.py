@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override as Override  # for other rooms
@@ -29,6 +32,52 @@ def quoted(text: str) -> str:
     """Quotes the value of an override for Hydra, so that the value is text whatever characters it has."""
     key, _, value = text.partition("=")
     return f"{key}={_quoted_value(value)}"
+
+
+def _spelled(value: object, key: str) -> str:
+    """A Python value as Hydra's grammar has it; a text that Hydra would read otherwise is quoted.
+
+    Raises:
+        SettingError: no setting can have the value.
+    """
+    if value is None or isinstance(value, bool):
+        return spelt(value)
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Real):
+        return repr(float(value))
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_spelled(item, f'{key}.{name}')}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple, range)):
+        return "[" + ",".join(_spelled(item, key) for item in value) + "]"
+    if not isinstance(value, (str, os.PathLike)):
+        expected = "a number, a text, a list or a mapping of them"
+        raise SettingError(f"{key} is a {type(value).__name__}", expected=expected)
+    text = os.fspath(value)
+    override = _parsed(f"{key}={text}")
+    bare = override is not None and not override.is_sweep_override() and override.value() == text
+    return str(text) if bare else _quoted_value(str(text))
+
+
+def overrides_of(settings: Mapping[str, Any], sweeps: bool, above: str = "") -> Iterator[str]:
+    """Overrides that say what Python values say: `{"stimulus": {"norm": 30}}` is `stimulus.norm=30`.
+
+    Args:
+        settings: by name; a mapping holds settings of a group.
+        sweeps: whether a list, tuple or range stands for several runs, and not for one value.
+        above: the dotted name of the group that they belong to, with a dot.
+
+    Raises:
+        SettingError: no setting can have a value.
+    """
+    for name, value in settings.items():
+        key = f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from overrides_of(value, sweeps, f"{key}.")
+        elif sweeps and isinstance(value, (list, tuple, range)):
+            yield f"{key}={','.join(_spelled(item, key) for item in value)}"
+        else:
+            yield f"{key}={_spelled(value, key)}"
 
 
 def _parsed(text: str) -> Override | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from openretina_cli.checks import closest
+from openretina_cli.errors import SettingError
 from openretina_cli.models.download import RemoteCheckpoint
 from openretina_cli.store.package import config_directory, own_yaml
 from openretina_cli.web_address import is_web_address
@@ -21,3 +24,19 @@ def remote_of(settings: Mapping[str, Any]) -> RemoteCheckpoint | None:
         return RemoteCheckpoint.ensemble(settings["name"], settings["url"], settings.get("seeds") or ())
     path = settings.get("path", "")
     return RemoteCheckpoint.single(path, settings["name"]) if is_web_address(path) else None
+
+
+def model_settings(name: str) -> dict[str, str]:
+    """The settings that choose a model by its name, or by the path of its file or folder.
+
+    Raises:
+        SettingError: there is neither such a model nor such a file.
+    """
+    known = packaged_models()
+    if name in known:
+        return {"model": name}
+    folder = Path(name).expanduser()
+    if not folder.exists():
+        raise SettingError(f"there is no model {name}", expected=closest(name, known))
+    published = folder.is_dir() and any(folder.glob("config_*.yaml"))
+    return {"model": "ensemble_directory" if published else "core_readout", "model.path": name}

@@ -14,15 +14,20 @@ OWN_COLUMNS = ("session", "neuron", "seed", "group")
 
 
 def summary_csv(runs: Sequence[Run], cells: Sequence[Cell] = ()) -> str:
-    """The table as text; a value that is not known is empty, and several in one cell are parted by " | ".
+    """The table as text, see `summary_rows`."""
+    rows = summary_rows(runs, cells)
+    return csv_text([list(row) for row in rows[:1]] + [list(row.values()) for row in rows])
+
+
+def summary_rows(runs: Sequence[Run], cells: Sequence[Cell] = ()) -> list[dict[str, object]]:
+    """The table, a row per run; a value that is not known is empty, and several in one cell are parted by " | ".
 
     Args:
         runs: the runs, in their order.
         cells: groups of runs that differ by their seed.
     """
     varying, channels = differing_settings(runs), channels_of(runs)
-    rows = [dict(_cells(run, varying, channels, cells)) for run in runs]
-    return csv_text([list(row) for row in rows[:1]] + [list(row.values()) for row in rows])
+    return [dict(_cells(run, varying, channels, cells)) for run in runs]
 
 
 def channels_of(runs: Sequence[Run]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import torch
 
+from openretina_cli.config.given import NOTHING, Given
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.template import Job
@@ -23,6 +24,7 @@ from openretina_cli.output.drawing.draw import Drawn
 from openretina_cli.output.drawing.keep import store_pictures
 from openretina_cli.output.drawing.renderer import Renderer
 from openretina_cli.run.job_log import JobLog, collected
+from openretina_cli.run.model import Workbench
 from openretina_cli.run.plan import Failures, Group, write_failure
 from openretina_cli.run.result import result_of
 from openretina_cli.run.solver import Reporter, Solved, Solver
@@ -306,7 +308,7 @@ def batch_runner(
         ) from error
 
 
-def make_one(job: Job, path: Path, record: Record | None, reporter: SweepReporter) -> None:
+def make_one(job: Job, path: Path, record: Record | None, reporter: SweepReporter, given: Given = NOTHING) -> None:
     """Make a run alone; its pictures are drawn in this process.
 
     Args:
@@ -314,9 +316,11 @@ def make_one(job: Job, path: Path, record: Record | None, reporter: SweepReporte
         path: the folder aside that it is written into.
         record: what Hydra leaves beside it; None where Hydra has set up the run, and its log.
         reporter: hears how it goes on.
+        given: objects in memory that take the place of options.
 
     Raises:
         OpenRetinaError: the run could not be made.
     """
+    solver = Solver(reporter, Workbench(reporter.download, given))
     with nullcontext(JobLog()) if record is None else collected(record.level) as lines, Renderer(0) as renderer:
-        BatchRunner(PlaceOfOne(path, record), renderer, lines, reporter, Solver(reporter)).run([job])
+        BatchRunner(PlaceOfOne(path, record), renderer, lines, reporter, solver).run([job])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from openretina_cli.config.compose import compose, hand_to_hydra
 from openretina_cli.config.expand import spelled_out
+from openretina_cli.config.given import NOTHING, Given
 from openretina_cli.config.overrides import Override, quoted, read_overrides
 from openretina_cli.config.settings import Composed
 from openretina_cli.errors import SettingError
@@ -41,15 +42,41 @@ def sweep(args: argparse.Namespace, parser: argparse.ArgumentParser, overrides: 
     Raises:
         OpenRetinaError: a mistake, or a run failed.
     """
-    composed = partial(compose, args)
-    frame = composed([str(override.input_line) for override in overrides if _frames(override)])
+    frame = sweep_frame(args, overrides)
     console = SweepConsole(make_console())
-    if own_launcher(frame) is None or frame.hydra.runtime.choices["hydra/sweeper"] != "basic":
+    run = own_sweep(args, overrides, frame, console)
+    if run is None:
         _by_hydra(args, parser, overrides, frame, console)
         return
-    params = [f"{key}={value}" for key, value in (frame.hydra.sweeper.params or {}).items()]
     with console.live():
-        SweepRun([*read_overrides(params, sweeps=True), *overrides], composed, console).run()
+        run.run()
+
+
+def own_sweep(
+    args: argparse.Namespace,
+    overrides: Sequence[Override],
+    frame: Composed,
+    console: SweepConsole,
+    given: Given = NOTHING,
+) -> SweepRun | None:
+    """The sweep that overrides ask for; None where Hydra makes it, by a launcher or sweeper of its own.
+
+    Args:
+        args: the parsed command line.
+        overrides: of the sweep, as parsed.
+        frame: composed of those that say how the sweep is made, see `sweep_frame`.
+        console: what a person sees of it.
+        given: objects in memory that take the place of options.
+    """
+    if own_launcher(frame) is None or frame.hydra.runtime.choices["hydra/sweeper"] != "basic":
+        return None
+    params = [f"{key}={value}" for key, value in (frame.hydra.sweeper.params or {}).items()]
+    return SweepRun([*read_overrides(params, sweeps=True), *overrides], partial(compose, args), console, given)
+
+
+def sweep_frame(args: argparse.Namespace, overrides: Sequence[Override]) -> Composed:
+    """The composed settings that say how a sweep is made, and where."""
+    return compose(args, [str(override.input_line) for override in overrides if _frames(override)])
 
 
 def _check_one_folder(overrides: Sequence[Override]) -> None:

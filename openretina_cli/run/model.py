@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from openretina_cli.config.given import NOTHING, Given
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import Option, build, takes
 from openretina_cli.errors import SettingError
@@ -76,10 +77,11 @@ class Workbench:
 
     Args:
         report: told how a download goes on.
+        given: objects in memory that take the place of options.
     """
 
-    def __init__(self, report: Report | None = None) -> None:
-        self._report = report
+    def __init__(self, report: Report | None = None, given: Given = NOTHING) -> None:
+        self._report, self._given = report, given
         self._retina: Retina | None = None
         self._made_for: tuple[object, ...] | None = None
         self._probes: dict[tuple[str, int], Probe] = {}
@@ -98,7 +100,8 @@ class Workbench:
             self._retina = None  # two models need not fit into memory
             self._probes = {}
             self.device = choose_device(settings.device)
-            self._retina = build_model(settings.model, settings.frames, self.device, self._report)
+            option = self._given.fill(settings).model
+            self._retina = build_model(option, settings.frames, self.device, self._report)
             self._made_for = wanted
             _keep_freed_memory()
         return self._retina
@@ -111,7 +114,8 @@ class Workbench:
         """
         retina = self.retina(settings)
         session = choose_session(retina.facts, settings.session)
-        return plan_run(settings, retina, self.device, self._probed(retina, session, settings.frames))
+        probed = self._probed(retina, session, settings.frames)
+        return plan_run(self._given.fill(settings), retina, self.device, probed)
 
     def stack_size(self, settings: Settings) -> int:
         """How many runs like this one are best solved as one stack.

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from openretina_cli.config.compose import current_restored, run_alone, run_of_hydra
+from openretina_cli.config.given import NOTHING, Given
 from openretina_cli.config.provenance import Record
 from openretina_cli.config.settings import Composed, Settings
 from openretina_cli.config.template import Job
@@ -33,16 +34,30 @@ def run_single(config: Composed) -> float:
     """
     with current_restored():
         job, record = run_alone(config)
-        chosen_outputs(job.settings)  # mistakes come out before any work
-        folder = RunFolder(job.folder)
-        folder.check()
-        console = RunConsole(make_console())
-        if (result := _finished(folder, job.settings)) is not None:
-            console.console.print("this run is finished already; overwrite=true makes it again")
-            _draw_missing(job)
-            console.finish(folder.result or result, folder.path)
-            return _value(result)
-        return _made(job, record, console)
+        return run_job(job, record, RunConsole(make_console()))
+
+
+def run_job(job: Job, record: Record, console: RunConsole, given: Given = NOTHING) -> float:
+    """Make a run, unless it is finished; returns its final objective.
+
+    Args:
+        job: the run.
+        record: what Hydra leaves beside it.
+        console: what a person sees of it.
+        given: objects in memory that take the place of options.
+
+    Raises:
+        OpenRetinaError: a mistake, or the run failed.
+    """
+    chosen_outputs(job.settings)  # mistakes come out before any work
+    folder = RunFolder(job.folder)
+    folder.check()
+    if (result := _finished(folder, job.settings)) is not None:
+        console.unchanged()
+        _draw_missing(job)
+        console.finish(folder.result or result, folder.path)
+        return _value(result)
+    return _made(job, record, console, given)
 
 
 def _finished(folder: RunFolder, settings: Settings) -> dict[str, Any] | None:
@@ -103,7 +118,7 @@ def _value(result: dict[str, Any]) -> float:
     return float(result["objective"]["final"])
 
 
-def _made(job: Job, record: Record | None, console: RunConsole) -> float:
+def _made(job: Job, record: Record | None, console: RunConsole, given: Given = NOTHING) -> float:
     """Make one run, and show what came out.
 
     Raises:
@@ -113,7 +128,7 @@ def _made(job: Job, record: Record | None, console: RunConsole) -> float:
     with console.live(), folder.stage() as stage:
         from openretina_cli.run.batch import make_one  # torch, only where something is computed
 
-        make_one(job, stage, record, console)
+        make_one(job, stage, record, console, given)
     result = read_result(job.folder).shown
     console.finish(result, job.folder)
     return _value(result)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from openretina_cli.config.compose import current_restored
 from openretina_cli.config.expand import Cells, expand
+from openretina_cli.config.given import NOTHING, Given
 from openretina_cli.config.overrides import Override
 from openretina_cli.config.settings import yaml_text
 from openretina_cli.config.template import Template
-from openretina_cli.errors import ArtifactError, RunError
+from openretina_cli.errors import ArtifactError, RunError, SettingError
 from openretina_cli.output.drawing.later import draw_missing
 from openretina_cli.report import write_report
 from openretina_cli.run import slurm
@@ -40,11 +41,14 @@ class SweepRun:
         overrides: of the sweep, as parsed.
         compose: composes overrides into settings.
         console: what a person sees of it.
+        given: objects in memory that take the place of options.
     """
 
-    def __init__(self, overrides: Sequence[Override], compose: Compose, console: SweepConsole) -> None:
-        self._overrides = overrides
-        self._compose = compose
+    def __init__(
+        self, overrides: Sequence[Override], compose: Compose, console: SweepConsole, given: Given = NOTHING
+    ) -> None:
+        self._overrides, self._given = overrides, given
+        self._compose: Compose = lambda words: given.into(compose(words))
         self._console = console
         self._currency = Currency(lambda settings: self._retina(settings).facts.sha256)
         self._local = True
@@ -53,7 +57,7 @@ class SweepRun:
     def _bench(self) -> Workbench:
         from openretina_cli.run.model import Workbench  # torch, only where the model is asked
 
-        return Workbench(self._console.download)
+        return Workbench(self._console.download, self._given)
 
     def run(self) -> None:
         """Make what is left of the sweep, and its report.
@@ -61,9 +65,21 @@ class SweepRun:
         Raises:
             OpenRetinaError: a mistake, found before anything is made; or runs failed.
         """
+        if (failure := self.make()) is not None:
+            raise failure
+
+    def make(self) -> RunError | None:
+        """Make what is left of the sweep, and its report, and return the error about runs that failed.
+
+        Raises:
+            OpenRetinaError: a mistake, found before anything is made; or the sweep stopped at a run.
+        """
         with current_restored():
             sweep = plan_sweep(expand(self._overrides, self.cells), self._compose)
             launcher = launcher_of(sweep.config)
+        if self._given.objects and not isinstance(launcher, Batched):
+            problem = "objects in memory reach no other process, so hydra/launcher=slurm cannot run them"
+            raise SettingError(problem, repair="a class in a file, named by its _target_")
         _check_places(sweep)
         self._local = isinstance(launcher, Batched)
         progress = standing(sweep, self._currency)
@@ -75,13 +91,13 @@ class SweepRun:
         _write_multirun(sweep)
         failures = self._launch(sweep, progress, launcher)
         if failures is None:
-            return
+            return None
         self._draw_missing(sweep, progress, launcher.workers)
         files = write_report(sweep.directory, self._console.reported)
         self._console.closed(files)
         failed = len(failures) + progress.diverged
-        if failed:
-            raise RunError(f"{failed} of {len(sweep.jobs)} runs failed", repair=f"a look at {files.summary}")
+        repair = f"a look at {files.summary}"
+        return RunError(f"{failed} of {len(sweep.jobs)} runs failed", repair=repair) if failed else None
 
     def _draw_missing(self, sweep: Sweep, progress: Progress, workers: int | None) -> None:
         """Draw the pictures of runs that an earlier command finished, and had no time or was not asked to draw."""

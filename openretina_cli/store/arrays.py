@@ -1,4 +1,4 @@
-"""Reads the arrays in a run's folder, each as untrusted data: its stimulus, and its table of responses."""
+"""Reads the arrays in a run's folder, each as untrusted data: its stimulus, and its tables of steps and responses."""
 
 from __future__ import annotations
 
@@ -42,11 +42,20 @@ def read_members(folder: Path) -> NDArray[np.float32] | None:
 def read_history(folder: Path) -> NDArray[np.float64]:
     """Iteration and objective `(step, 2)` of each stimulus that a run measured; empty where they cannot be read."""
     try:
-        header, table = _read_table(folder / HISTORY, "a row of numbers per step", empty="nan")
+        header, table = read_steps(folder)
         found = table[:, [header.index("iteration"), header.index("objective")]]
     except (ArtifactError, ValueError):
         return np.zeros((0, 2))
     return found if np.isfinite(found).all() else np.zeros((0, 2))
+
+
+def read_steps(folder: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """The header of a run's table of steps, and its numbers `(row, column)`; NaN where a cell is empty.
+
+    Raises:
+        ArtifactError: the table cannot be read, is too large, or is not made of numbers.
+    """
+    return _read_table(folder / HISTORY, "a row of numbers per step", empty="nan")
 
 
 def read_response(folder: Path) -> tuple[list[str], NDArray[np.float64]]:

@@ -26,6 +26,14 @@ def own_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def installed_script(path: Path) -> bytes:
+    """The bytes of a script that pip has installed, on Windows a program; empty where there is none."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def own_yaml(path: Path) -> Any:
     """The content of such a YAML file, as plain values.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import rich.console
+from rich.control import Control
 from rich.segment import Segment
 from rich.text import Text
 
@@ -27,6 +28,22 @@ class SafeConsole(rich.console.Console):
         """Renders as rich does, with every text made printable; rich's own codes are segments of another kind."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+class BarConsole(SafeConsole):
+    """A console that shows bars and no lines, for calls from Python.
+
+    Args:
+        bars: whether it shows bars.
+    """
+
+    def __init__(self, bars: bool) -> None:
+        super().__init__(**({} if bars else {"force_terminal": False, "force_jupyter": False}))
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Passes on what moves a bar, and drops lines."""
+        if all(isinstance(item, Control) for item in objects):
+            super().print(*objects, **how)
 
 
 def make_console() -> SafeConsole:

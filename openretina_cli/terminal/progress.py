@@ -9,6 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.progress import TimeElapsedColumn as Elapsed
 from rich.text import Text
 
+from openretina_cli.terminal.cell import Cell
 from openretina_cli.terminal.console import SafeConsole
 from openretina_cli.text import one_line
 
@@ -27,7 +28,9 @@ class _Pace(ProgressColumn):
 
 
 class Bar:
-    """A live bar with a title, a count and a note; it is gone when it stops. Without a terminal nothing is shown.
+    """A live bar with a title, a count and a note; it is gone when it stops.
+
+    Nothing is shown where there is neither a terminal nor a notebook.
 
     Args:
         console: where it is shown.
@@ -49,16 +52,22 @@ class Bar:
         )
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task(one_line(title), total=total, completed=done, note="")
+        self._cell = Cell() if console.is_jupyter else None
         self._progress.start()
 
     def move(self, done: int, total: int | None = None, title: str | None = None, note: str = "") -> None:
         """Shows another count; total and title stay unless they are given."""
         shown = None if title is None else one_line(title)
         self._progress.update(self._task, completed=done, total=total, description=shown, note=one_line(note))
+        if self._cell is not None:
+            task = self._progress.tasks[0]
+            self._cell.show(task.description, task.completed, task.total, note)
 
     def stop(self) -> None:
         """Takes the bar away."""
         self._progress.stop()
+        if self._cell is not None:
+            self._cell.clear()
 
     def __enter__(self) -> Bar:
         return self

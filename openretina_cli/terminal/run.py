@@ -76,6 +76,10 @@ class RunConsole:
         if self._bar is not None:
             self._bar.move(self._iterations, note="writing files")
 
+    def unchanged(self) -> None:
+        """Says that a run is not made again."""
+        self.console.print("this run is finished already; overwrite=true makes it again")
+
     def finished(self, job: Job) -> None:
         """The closing table follows."""
 

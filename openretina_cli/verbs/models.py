@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from openretina_cli import completion
+from openretina_cli import completion, neighbour
 from openretina_cli.checks import closest
 from openretina_cli.config.help import title_of
 from openretina_cli.errors import SettingError
 from openretina_cli.models.download import RemoteCheckpoint, fetch, is_complete
-from openretina_cli.models.published import packaged_models, remote_of
+from openretina_cli.models.published import model_settings, packaged_models, remote_of
 from openretina_cli.store.package import config_directory
 from openretina_cli.terminal.console import SafeConsole, make_console
 from openretina_cli.terminal.run import RunConsole
@@ -97,6 +96,8 @@ def _print_list(console: SafeConsole) -> None:
     for known in known_models().values():
         table.add_row(known.name, known.title, known.whereabouts)
     console.print(table)
+    if lost := neighbour.lost_name():
+        console.print(lost, style="yellow")
     console.print("openretina models NAME shows what one holds", style="dim")
     console.print("openretina models fetch NAME downloads one that is not here", style="dim")
     console.print("openretina optimize model=NAME uses one, and downloads it where needed", style="dim")
@@ -119,21 +120,6 @@ def _fetch(names: Sequence[str], console: SafeConsole) -> None:
     with shown.live():
         folder = fetch(remote, report=shown.download)
     console.print(f"{remote.name} is in {folder}", overflow="fold")
-
-
-def _chosen(name: str) -> list[str]:
-    """The overrides that choose a model by its name, or by the path of its file or folder.
-
-    Raises:
-        SettingError: there is neither such a model nor such a file.
-    """
-    if name in known_models():
-        return [f"model={name}"]
-    if not Path(name).expanduser().exists():
-        _find(name)
-    folder = Path(name).expanduser()
-    published = folder.is_dir() and any(folder.glob("config_*.yaml"))
-    return [f"model={'ensemble_directory' if published else 'core_readout'}", f"model.path={name}"]
 
 
 def _group_text(facts: ModelFacts, session: str) -> str:
@@ -200,7 +186,8 @@ def _print_layers(retina: Retina, settings: Settings, device: torch.device, cons
 
 
 def _show(name: str, words: Sequence[str], console: SafeConsole) -> None:
-    chosen, overrides = _chosen(name), [word for word in words if word != LAYERS]
+    chosen = [f"{key}={value}" for key, value in model_settings(name).items()]
+    overrides = [word for word in words if word != LAYERS]
     from openretina_cli.config.compose import compose_settings
 
     settings = compose_settings([*chosen, *overrides])
