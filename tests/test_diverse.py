@@ -256,7 +256,7 @@ def test_the_page_shows_the_map_and_the_share_of_every_member(folder: Path) -> N
         f"{place}: {member['share']:.0%}, distance {member['distance']:.2f}" for place, member in enumerate(members)
     ]
     for ax, member in zip(shown, view.members, strict=True):
-        np.testing.assert_allclose(ax.get_images()[0].get_array(), decompose(member[0]).spatial)  # type: ignore[arg-type]
+        np.testing.assert_allclose(ax.get_images()[0].get_array(), decompose(member[0]).spatial)
     assert view.remark in figure.get_suptitle().replace("\n", " ")
 
 
