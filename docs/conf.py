@@ -23,7 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["_ext"]
 
-myst_enable_extensions = ["colon_fence", "html_image"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3  # as GitHub makes them, so that links to headings work in both places
 nb_execution_mode = "auto"  # a notebook without outputs is run, with the bundled model
 nb_execution_raise_on_error = True

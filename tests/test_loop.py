@@ -295,7 +295,7 @@ class TestOptimizeStimulus:
     def test_a_rule_of_another_kind_is_refused_and_not_left_out(self) -> None:
         sgd = partial(torch.optim.SGD, lr=0.1)
         with pytest.raises(SettingError, match="stimulus_postprocessor holds a int; expected a Constraint"):
-            optimize_stimulus(torch.zeros((1, *SHAPE)), sgd, Scored(bowl), OptimizationStopper(1), None, 3)  # type: ignore[arg-type]
+            optimize_stimulus(torch.zeros((1, *SHAPE)), sgd, Scored(bowl), OptimizationStopper(1), None, 3)
 
     def test_a_batch_is_that_many_stimuli(self) -> None:
         batch = torch.randn((3, *SHAPE), dtype=torch.float64)

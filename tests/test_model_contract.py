@@ -385,7 +385,7 @@ def changed(*overrides: str) -> Settings:
     """The settings of the plain network with some values changed, which is quicker than to compose them."""
     base = plain_settings()
     own = OmegaConf.from_dotlist([override.lstrip("+") for override in overrides])
-    return read_settings(OmegaConf.merge(OmegaConf.create(dict(base.values)), own), like=base)  # type: ignore[arg-type]
+    return read_settings(OmegaConf.merge(OmegaConf.create(dict(base.values)), own), like=base)
 
 
 @dataclass(frozen=True)
@@ -663,7 +663,7 @@ def test_equal_commands_give_equal_results_and_leave_the_callers_generators_alon
         assert torch.equal(torch.get_rng_state(), before[0])
         assert random.getstate() == before[1]
         assert np.array_equal(np.random.get_state()[1], before[2])  # type: ignore[index, arg-type]
-    assert np.array_equal(*stimuli)  # type: ignore[arg-type]
+    assert np.array_equal(*stimuli)
 
 
 # --- from Python
@@ -720,5 +720,5 @@ class WithoutFloat64(Tensor):
 def test_norm_and_range_needs_no_float64_of_the_device() -> None:
     x = torch.randn(3, 2, 5, 8, 6)
     constraint = NormAndRange([(-0.5, 1.0), (-1.0, None)], norm=8.0)
-    projected = constraint.process(x.as_subclass(WithoutFloat64))  # type: ignore[arg-type]
+    projected = constraint.process(x.as_subclass(WithoutFloat64))
     assert torch.equal(projected.as_subclass(Tensor), constraint.process(x))

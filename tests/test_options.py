@@ -102,7 +102,7 @@ def test_a_sweep_and_python_agree(name: str) -> None:
     found = [result(folder(name, seed)) for seed in (1, 2)]
     assert [run["status"] for run in found] == ["completed"] * 2
     assert [run["runs_in_batch"] for run in found] == [2, 2]
-    ((_, solved),) = Solver(Silent()).solve([(name, compose_settings(words(name, "seed=2")))])  # type: ignore[arg-type]
+    ((_, solved),) = Solver(Silent()).solve([(name, compose_settings(words(name, "seed=2")))])
     there = torch.load(folder(name) / "stimulus.pt", weights_only=True)[0]
     # float32 sums of a stack and of a run alone agree to 1e-5; Adam divides by the gradient, and so magnifies rounding
     # where there is hardly any

@@ -90,7 +90,7 @@ def problem(case: str, ensemble: EnsembleModel, centered: EnsembleModel, golden:
     }
     objective, optimizer, iterations, constraints, penalties = settings[case]
     start = torch.from_numpy(golden[f"{case}/initial"])[0]
-    return Problem(start, objective, optimizer, OptimizationStopper(iterations), constraints, penalties)  # type: ignore[arg-type]
+    return Problem(start, objective, optimizer, OptimizationStopper(iterations), constraints, penalties)
 
 
 CASES = ["mei", "mdi", "sparse", "group_mei", "discriminative", "early_stopping", "range_regularised", "adam"]

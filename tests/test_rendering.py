@@ -205,7 +205,7 @@ def test_a_worker_that_dies_is_replaced_and_its_run_is_drawn_again(tmp_path: Pat
     drawn: dict[int, Drawn] = {}
     with Renderer(1) as renderer:
         for number, window in enumerate([None, Ending(tmp_path), None, None]):
-            renderer.submit(replace(view_of(), window=window), VIDEO, partial(drawn.__setitem__, number))  # type: ignore[arg-type]
+            renderer.submit(replace(view_of(), window=window), VIDEO, partial(drawn.__setitem__, number))
     assert [len(drawn[number].files) for number in range(4)] == [1, pictures, 1, 1]
     assert ("code 7" in drawn[1].problems.get("stimulus.mp4", "")) == (pictures == 0)
 
@@ -218,7 +218,7 @@ def test_a_picture_that_cannot_be_sent_to_a_worker_is_a_problem_of_its_own_and_t
     drawn: dict[int, Drawn] = {}
     with Renderer(1) as renderer:
         for number in range(2):
-            naming = replace(view_of(), window=Naming(tmp_path / str(number)))  # type: ignore[arg-type]
+            naming = replace(view_of(), window=Naming(tmp_path / str(number)))
             renderer.submit(naming, VIDEO, Outcomes())
             renderer.submit(view_of(), {"stimulus.mp4": unsendable}, partial(drawn.__setitem__, number))
     assert all("cannot pickle" in drawn[number].problems["stimulus.mp4"] for number in range(2))
@@ -246,7 +246,7 @@ def test_a_worker_is_polite_and_never_sees_torch_or_the_users_script(tmp_path: P
     before = dict(os.environ)
     with Renderer(1) as renderer:
         renderer.submit(view_of(), PICTURES, Outcomes())
-        renderer.submit(replace(view_of(), window=Telling(tmp_path / "facts.json")), VIDEO, Outcomes())  # type: ignore[arg-type]
+        renderer.submit(replace(view_of(), window=Telling(tmp_path / "facts.json")), VIDEO, Outcomes())
         assert dict(os.environ) == before
     facts = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
     assert {"matplotlib", "av"} <= set(facts["modules"])

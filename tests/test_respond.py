@@ -248,8 +248,8 @@ def test_the_best_stimulus_of_each_norm_drives_more_than_the_same_shape(runs: Pa
     scaled = {float(row["x"]) / norm: float(row["response"]) for row in rows if row["curve"] == "contrast"}
     assert list(again) == pytest.approx([0.25, 0.5, 1, 1.5, 2], rel=1e-4)
     for factor in (0.5, 1.0, 1.5, 2.0):  # which both curves have
-        own = min(again, key=lambda found, factor=factor: abs(found - factor))
-        same = min(scaled, key=lambda found, factor=factor: abs(found - factor))
+        own = min(again, key=lambda found, factor=factor: abs(found - factor))  # type: ignore[misc]
+        same = min(scaled, key=lambda found, factor=factor: abs(found - factor))  # type: ignore[misc]
         assert again[own] > scaled[same] - 1e-6
     # the best stimulus of a cell that sees the mean of a frame is uniform: norm / sqrt(8 * 8 * 6), twice that through
     # its weight; one step from the run's own stimulus, which is noise still, stays below

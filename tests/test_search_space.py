@@ -73,7 +73,7 @@ def problem(
 
 
 def solve(*arguments: object, **settings: object) -> Outcome:
-    return optimize_stack([problem(*arguments, **settings)])[0]  # type: ignore[arg-type]
+    return optimize_stack([problem(*arguments, **settings)])[0]
 
 
 def norm(x: Tensor) -> float:
@@ -140,7 +140,7 @@ class TestGradient:
     @pytest.mark.parametrize("by", ["l2", "mean_abs"])
     def test_normalize_makes_every_run_step_as_far_and_leaves_zeros(self, by: str) -> None:
         rows = torch.stack([WEIGHTS, 1e3 * WEIGHTS, 0 * WEIGHTS])
-        found = Normalize(by).process(rows)  # type: ignore[arg-type]
+        found = Normalize(by).process(rows)
         size = [norm(row) if by == "l2" else float(row.abs().mean()) for row in found]
         assert size == pytest.approx([1.0, 1.0, 0.0], rel=1e-12)
         assert cosine(found[1], WEIGHTS) == pytest.approx(1.0)

@@ -325,7 +325,7 @@ def test_held_out_members_are_scored_alone() -> None:
         return plan_cells(chosen, part, [next(iter(part.facts.sessions))], CPU, chosen=True)
 
     rows = rescore_held_out(ensemble, plan)
-    count = len(ensemble.members)  # type: ignore[arg-type]
+    count = len(ensemble.members)
     assert seen == [count - 1] * count
     assert [row.neuron for row in rows] == [3, 9]
     for row in rows:

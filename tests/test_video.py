@@ -102,7 +102,7 @@ def test_three_unknown_channels_are_red_green_blue_in_order_and_one_is_grey() ->
 @pytest.mark.parametrize("scale", ["symmetric", "joint"])
 @pytest.mark.parametrize("names", [("grey",), GREEN_UV, ("red", "green", "blue"), ("uv", "a", "b", "c", "d")])
 def test_a_constant_zero_stimulus_is_one_grey(names: tuple[str, ...], scale: str) -> None:
-    frames = to_rgb(np.zeros((len(names), 2, 3, 3), dtype=np.float32), names, scale)  # type: ignore[arg-type]
+    frames = to_rgb(np.zeros((len(names), 2, 3, 3), dtype=np.float32), names, scale)
     np.testing.assert_array_equal(frames, 128)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,25 +27,17 @@ GLOBAL = "# @package _global_"
 """Marks a YAML whose keys are those of the command line, without the name of its group."""
 
 
-def cell(text: str) -> str:
-    """A text that fits a cell of a table."""
-    return text.replace("|", r"\|").replace("<", "&lt;")
+def plain(text: str) -> str:
+    """A text in which Markdown finds no markup of its own."""
+    return re.sub(r"([\\<*_\[\]])", r"\\\1", text)
 
 
-def code(text: str) -> str:
-    """A text as code in a cell; empty stays empty."""
-    return f"`{text.replace('|', chr(92) + '|')}`" if text else ""
-
-
-def table(rows: Iterable[tuple[Setting, str, str]]) -> Iterator[str]:
-    """Settings as they are typed, their defaults, types and meanings."""
-    lines = [
-        f"| `{prefix}{setting.key}` | {'required' if setting.value == '???' else code(setting.value)} | {code(kind)} "
-        f"| {cell(setting.help)} |"
-        for setting, prefix, kind in rows
-    ]
-    if lines:
-        yield from ["", "| setting | default | type | what it is |", "|---|---|---|---|", *lines, ""]
+def definitions(rows: Iterable[tuple[Setting, str, str]]) -> Iterator[str]:
+    """Settings as they are typed with their defaults and types, and what they mean."""
+    for setting, prefix, kind in rows:
+        default = "required" if setting.value == "???" else f"`{setting.value}`"
+        of = f", `{kind}`" if kind else ""
+        yield from ["", f"`{prefix}{setting.key}` = {default}{of}", f": {plain(setting.help) or 'See the class.'}"]
 
 
 def targets_of(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -80,8 +73,8 @@ def option_text(group: str, path: Path, described: set[str]) -> Iterator[str]:
     prefix = "" if is_global else f"{group.replace('/', '.')}."
     targets = [*targets_of(own_yaml(path))]
     kinds = types_of(targets)
-    yield from [f"## {path.stem}", "", cell(title_of(path))]
-    yield from table((setting, prefix, kinds.get(setting.key, "")) for setting in settings_of(path))
+    yield from [f"## {path.stem}", "", plain(title_of(path))]
+    yield from definitions((setting, prefix, kinds.get(setting.key, "")) for setting in settings_of(path))
     if is_global:
         yield from ["", "```yaml", own_text(path).rstrip(), "```"]
     for _, target in targets[:1]:  # classes inside it are options of another group
@@ -101,8 +94,8 @@ def group_page(group: str, files: list[Path]) -> Iterator[str]:
 
 def settings_page(path: Path) -> Iterator[str]:
     """The settings that a command has beside its groups."""
-    yield from [f"# Settings of openretina {path.stem}", "", cell(title_of(path)), ""]
-    yield from table((setting, "", "") for setting in settings_of(path))
+    yield from [f"# Settings of openretina {path.stem}", "", plain(title_of(path)), ""]
+    yield from definitions((setting, "", "") for setting in settings_of(path))
 
 
 def commands_page() -> Iterator[str]:
