@@ -79,8 +79,8 @@ def permutation_p(
     """How often trials whose directions are shuffled have at least the selectivity index of a tuning curve.
 
     Trials are the tuning curve with noise, which is drawn anew for every shuffle. The p value is
-    `(1 + number of such shuffles) / (1 + permutations)` (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585). The index that is tested is that without noise: a twin has
-    none, so that only the shuffles stand for a recording.
+    `(1 + number of such shuffles) / (1 + permutations)` (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585). The index
+    that is tested is that without noise: a twin has none, so that only the shuffles stand for a recording.
 
     Args:
         strength: `(direction, neuron)`.
