@@ -21,7 +21,7 @@ from openretina_cli.models.core_readout.convolution import (
     PairwiseConvolution,
     SequentialConvolution,
 )
-from openretina_cli.models.core_readout.core import Layer, StackedCore
+from openretina_cli.models.core_readout.core import Core, Layer
 from openretina_cli.models.core_readout.load import load_core_readout
 from openretina_cli.models.core_readout.model import CoreReadoutModel, Member
 from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout, Readout
@@ -132,7 +132,7 @@ def drawn_model(draw: random.Random, members: int) -> CoreReadoutModel:
             Layer(drawn_convolution(draw, kind, ins, outs), torch.rand(outs), torch.randn(outs), nn.ELU(), pool)
             for kind, pool, ins, outs in zip(kinds, pools, (2, 3), (3, 4), strict=True)
         ]
-        core = StackedCore(layers, 4, cut=cut)
+        core = Core(layers, 4, cut=cut)
         time, height, width = core.output((20, *field))
         made.append(Member(core, {"only": drawn_readout(draw, 4, height, width)}))
     facts = ModelFacts("drawn", {"only": 4}, ("a", "b"), *field, lag=20 - time, frame_rate=None, members=members)
@@ -158,7 +158,7 @@ def high_resolution() -> CoreReadoutModel:
         temporal, spatial = torch.randn(*pair, length), torch.randn(*pair, size, size) / size / length
         convolution = PairwiseConvolution(temporal, spatial, Padding(sides, sides))
         layers.append(Layer(convolution, torch.ones(16), torch.zeros(16), nn.ELU(), index % 2 == 0))
-    core = StackedCore(layers, 16)
+    core = Core(layers, 16)
     _, height, width = core.output((50, 72, 64))
     readout = MaskReadout(torch.rand(height, width, 2) / height / width, torch.randn(16, 2), torch.zeros(2))
     facts = ModelFacts("high", {"only": 2}, ("green", "uv"), 72, 64, lag=30, frame_rate=30.0)

@@ -397,9 +397,9 @@ CHECKPOINTS = [
             given=rewritten(CONFIG, b"a: 1")),
     mistake("hostile config", OWN_CHECKPOINT, CONFIG, "os.system is not plain data",
             given=rewritten(CONFIG, f"model_config: {HOSTILE_TAG}".encode())),
-    mistake("unsupported config", OWN_CHECKPOINT, "model_config.nonlinearity = 'Mish' is not supported", "one of ELU",
+    mistake("unsupported config", OWN_CHECKPOINT, "model_config.nonlinearity is 'Mish'", "one of ELU",
             given=replaced(CONFIG, "nonlinearity: ELU", "nonlinearity: Mish")),
-    mistake("unknown key in config", OWN_CHECKPOINT, "model_config has the unknown key 'depth'",
+    mistake("unknown key in config", OWN_CHECKPOINT, "model_config.depth is not known",
             given=replaced(CONFIG, "model_config:\n", "model_config:\n  depth: 3\n")),
 ]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from openretina_cli.errors import ModelError
 from openretina_cli.models.convolution import FRAMES_PER_FREQUENCY
-from openretina_cli.models.foreign_file import shown
+from openretina_cli.models.core_readout.settings import Settings
 
 NONLINEARITIES: dict[str, type[nn.Module]] = {
     kind.__name__: kind
@@ -42,66 +40,9 @@ FIXED = {
 DEFAULTS = {"conv_type": "custom_separable", "gaussian_masks": False}
 """What the published model function assumes for a fixed key that a file leaves out, where that is not `FIXED`."""
 
-
-def _unsupported(key: str, value: object, expected: str) -> ModelError:
-    return ModelError(f"model_config.{key} = {shown(repr(value), 60)} is not supported", expected=expected)
-
-
-def _is_whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _flag(key: str, value: object, layers: int) -> bool:
-    if not isinstance(value, bool):
-        raise _unsupported(key, value, "true or false")
-    return value
-
-
-def _number(key: str, value: object, layers: int) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
-        raise _unsupported(key, value, "a positive number")
-    return float(value)
-
-
-def _sizes(key: str, value: object, layers: int) -> tuple[int, ...]:
-    sizes: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * layers
-    if len(sizes) < layers or not all(_is_whole(size, 1, 4096) for size in sizes):
-        raise _unsupported(key, value, f"a whole number from 1 to 4096 for each of the {layers} layers")
-    return sizes[:layers]
-
-
-def _lengths(key: str, value: object, layers: int) -> tuple[int, ...]:
-    lengths = _sizes(key, value, layers)
-    if min(lengths) < FRAMES_PER_FREQUENCY:
-        raise _unsupported(key, value, f"at least {FRAMES_PER_FREQUENCY} frames")
-    return lengths
-
-
-def _layers(key: str, value: Any, layers: int) -> int:
-    if not _is_whole(value, 1, 64):
-        raise _unsupported(key, value, "a whole number from 1 to 64")
-    return int(value)
-
-
-def _stack(key: str, value: Any, layers: int) -> int:
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        value = value[0]
-    if value is None and layers == 1:
-        value = 0
-    if not _is_whole(value, -layers, layers - 1):
-        raise _unsupported(key, value, f"the index of one of the {layers} layers")
-    return int(value)
-
-
-def _nonlinearity(key: str, value: object, layers: int) -> str:
-    if not isinstance(value, str) or value not in NONLINEARITIES:
-        raise _unsupported(key, value, "one of " + ", ".join(NONLINEARITIES))
-    return str(value)
-
-
-def _read_by(reader: Callable[[str, Any, int], Any], default: Any) -> Any:
-    """A field with the function that checks the value of a file: `reader(key, value, number of layers)`."""
-    return field(default=default, metadata={"reader": reader})
+FLAGS = ("core_bias", "input_padding", "hidden_padding", "readout_scale", "readout_positive")
+MAX_SCALE = 1e6
+"""Bound on the scales of stored masks; the published ones are 6 and 4."""
 
 
 @dataclass(frozen=True)
@@ -124,19 +65,19 @@ class Architecture:
         readout_positive: whether feature weights are at or above zero.
     """
 
-    hidden_channels: tuple[int, ...] = _read_by(_sizes, (8,))
-    temporal_kernel_size: tuple[int, ...] = _read_by(_lengths, (21,))
-    spatial_kernel_size: tuple[int, ...] = _read_by(_sizes, (11,))
-    layers: int = _read_by(_layers, 1)
-    stack: int = _read_by(_stack, -1)
-    core_bias: bool = _read_by(_flag, False)
-    input_padding: bool = _read_by(_flag, False)
-    hidden_padding: bool = _read_by(_flag, True)
-    nonlinearity: str = _read_by(_nonlinearity, "ELU")
-    gaussian_mean_scale: float = _read_by(_number, 1.0)
-    gaussian_var_scale: float = _read_by(_number, 1.0)
-    readout_scale: bool = _read_by(_flag, False)
-    readout_positive: bool = _read_by(_flag, False)
+    hidden_channels: tuple[int, ...] = (8,)
+    temporal_kernel_size: tuple[int, ...] = (21,)
+    spatial_kernel_size: tuple[int, ...] = (11,)
+    layers: int = 1
+    stack: int = -1
+    core_bias: bool = False
+    input_padding: bool = False
+    hidden_padding: bool = True
+    nonlinearity: str = "ELU"
+    gaussian_mean_scale: float = 1.0
+    gaussian_var_scale: float = 1.0
+    readout_scale: bool = False
+    readout_positive: bool = False
 
     @property
     def lag(self) -> int:
@@ -156,25 +97,55 @@ class Architecture:
         return side
 
 
+def _stack(settings: Settings, layers: int) -> int:
+    """The layer that the readout sees; left out, it means all layers side by side: the last one where there is one."""
+    stack = settings.value("stack", None)
+    if isinstance(stack, list) and len(stack) == 1:
+        (stack,) = stack
+    if stack is None and layers == 1:
+        return 0
+    if type(stack) is not int or not -layers <= stack < layers:
+        raise settings.refuse("stack", f"the index of one of the {layers} layers")
+    return stack
+
+
+def _scale(settings: Settings, name: str) -> float:
+    scale = settings.number(name, getattr(Architecture, name))
+    if not 0 < scale < MAX_SCALE:
+        raise settings.refuse(name, "a positive number")
+    return scale
+
+
+def _sizes(settings: Settings, name: str, layers: int) -> tuple[int, ...]:
+    (default,) = getattr(Architecture, name)
+    return settings.sizes(name, default, layers)[:layers]
+
+
 def read_architecture(model_config: Mapping[str, Any]) -> Architecture:
     """Check a published `model_config` and return the architecture it describes.
 
     Raises:
         ModelError: a key is unknown, or its value is not supported; the message names both.
     """
-    own = {field.name: field for field in fields(Architecture)}
-    known = own.keys() | FIXED.keys() | set(TRAINING_ONLY)
-    for key in model_config:
-        if key not in known:
-            near = get_close_matches(str(key)[:60], known, n=3, cutoff=0) if len(str(key)) <= 60 else []
-            problem = f"model_config has the unknown key {shown(repr(key), 60)}"
-            raise ModelError(
-                problem, expected="one of the published keys, such as " + ", ".join(near or sorted(known)[:3])
-            )
-    for key, supported in FIXED.items():
-        if (value := model_config.get(key, DEFAULTS.get(key, supported))) != supported:
-            raise _unsupported(key, value, repr(supported))
-    layers = _layers("layers", model_config.get("layers", 1), 1)
-    # left out, `stack` means all layers side by side, which is the last one where there is one layer
-    stated = {**{name: field.default for name, field in own.items()}, "stack": None, **model_config}
-    return Architecture(**{name: field.metadata["reader"](name, stated[name], layers) for name, field in own.items()})
+    settings = Settings(model_config, "model_config")
+    for name, supported in FIXED.items():
+        if settings.value(name, DEFAULTS.get(name, supported)) != supported:
+            raise settings.refuse(name, repr(supported))
+    settings.ignore(*TRAINING_ONLY)
+    layers = settings.whole("layers", 1, low=1, high=64)
+    lengths = _sizes(settings, "temporal_kernel_size", layers)
+    if min(lengths) < FRAMES_PER_FREQUENCY:
+        raise settings.refuse("temporal_kernel_size", f"at least {FRAMES_PER_FREQUENCY} frames")
+    found = Architecture(
+        hidden_channels=_sizes(settings, "hidden_channels", layers),
+        temporal_kernel_size=lengths,
+        spatial_kernel_size=_sizes(settings, "spatial_kernel_size", layers),
+        layers=layers,
+        stack=_stack(settings, layers),
+        nonlinearity=settings.choice("nonlinearity", tuple(NONLINEARITIES), "ELU"),
+        gaussian_mean_scale=_scale(settings, "gaussian_mean_scale"),
+        gaussian_var_scale=_scale(settings, "gaussian_var_scale"),
+        **{name: settings.flag(name, getattr(Architecture, name)) for name in FLAGS},
+    )
+    settings.finish()
+    return found

@@ -17,7 +17,7 @@ from openretina_cli.models.architecture import read_architecture
 from openretina_cli.models.download import RemoteCheckpoint, Report, fetch
 from openretina_cli.models.facts import Presentation
 from openretina_cli.models.foreign_file import shown
-from openretina_cli.models.member_files import MemberFiles, member_files
+from openretina_cli.models.member_files import MemberFiles, ensemble_directory, member_files
 from openretina_cli.models.safe_files import read_config, read_data_info, read_state_dict
 from openretina_cli.models.twin import EnsembleModel, Twin
 from openretina_cli.store.digest import sha256_of
@@ -234,13 +234,12 @@ def ensemble(
     if members is not None:
         neuron_list("members", members)
     stated = Presentation(name, channels, frame_rate, pixel_size, stimulus_range, note=note)
+    directory = ensemble_directory({"path": path, "url": url, "name": name, "seeds": seeds})
     if path is not None:
-        directory = Path(path).expanduser()
         stated = replace(stated, name=directory.resolve().name)
     elif url is not None:
-        directory = fetch(RemoteCheckpoint.ensemble(name, url, seeds or ()), report=report)
+        fetch(RemoteCheckpoint.ensemble(name, url, seeds or ()), report=report)
         stated = replace(stated, source=url)
     else:
-        directory = PACKAGE / name
         stated = replace(stated, source=f"{PACKAGE.name}/{name}")
     return load_ensemble(directory, members=members, center_readouts=center_readouts, presentation=stated)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from openretina_cli.errors import ModelError
+from openretina_cli.store.package import PACKAGE
 
 T = TypeVar("T")
 
@@ -27,6 +28,18 @@ class MemberFiles(NamedTuple):
     def of_seed(cls, directory: Path, seed: str) -> MemberFiles:
         """The files of the member whose seed is spelt `seed` in their names."""
         return cls(*(directory / name.format(seed) for name in LAYOUT))
+
+
+def ensemble_directory(settings: Mapping[str, Any]) -> Path:
+    """The folder of an ensemble: one of the user's, that of a download, whether made yet or not, or the package's."""
+    if settings.get("path") is not None:
+        return Path(settings["path"]).expanduser()
+    if settings.get("url") is not None:
+        from openretina_cli.models.download import RemoteCheckpoint, checkpoint_directory  # requests, for these only
+
+        seeds = settings.get("seeds") or ()
+        return checkpoint_directory(RemoteCheckpoint.ensemble(settings["name"], settings["url"], seeds))
+    return PACKAGE / str(settings["name"])
 
 
 def chosen_members(found: Sequence[T], members: Sequence[int] | None) -> list[T]:

@@ -25,6 +25,20 @@ def mask_grid(height: int, width: int, neurons: int) -> Tensor:
     return grid.repeat(neurons, 1, 1, 1)
 
 
+def gaussian_masks(grid: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Gaussian masks `(neuron, height, width)` of unit sum, as in the published model.
+
+    Args:
+        grid: see `mask_grid`; of each neuron, or one of all.
+        mean: row and column `(neuron, 2)`.
+        log_variance: `(neuron,)`.
+    """
+    variance = torch.exp(torch.clamp(log_variance, -MASK_LIMIT, MASK_LIMIT))
+    distance = (grid - mean[:, None, None]).square().sum(-1) / (variance[:, None, None] + 1e-8)
+    mask = torch.exp(-0.5 * torch.clamp(distance, max=MASK_LIMIT))
+    return mask / mask.sum(dim=(1, 2), keepdim=True)
+
+
 class GaussianReadout(nn.Module):
     """Softplus of a weighted sum of features, pooled through a Gaussian mask of unit sum.
 
@@ -51,11 +65,7 @@ class GaussianReadout(nn.Module):
 
     def masks(self) -> Tensor:
         """The masks `(neurons, height, width)`, each summing to one."""
-        variance = torch.exp(torch.clamp(self.mask_log_var * self.variance_scale, -MASK_LIMIT, MASK_LIMIT))
-        offset = self.grid - self.mask_mean[:, None, None, :] * self.mean_scale
-        distance = offset.square().sum(-1) / (variance[:, None, None] + 1e-8)
-        mask = torch.exp(-0.5 * torch.clamp(distance, max=MASK_LIMIT))
-        return mask / mask.sum(dim=(1, 2), keepdim=True)
+        return gaussian_masks(self.grid, self.mask_mean * self.mean_scale, self.mask_log_var * self.variance_scale)
 
     @torch.no_grad()
     def project(self) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from openretina_cli.config.settings import Settings
 from openretina_cli.config.target import Option
 from openretina_cli.errors import ModelError
-from openretina_cli.models.member_files import member_files
+from openretina_cli.models.member_files import ensemble_directory, member_files
 from openretina_cli.output.base import Numbers
 from openretina_cli.output.chosen import chosen_outputs, files_of
 from openretina_cli.store.digest import sha256_of
 from openretina_cli.store.identity import Files, Identity, difference
-from openretina_cli.store.package import PACKAGE
 
 LoadedDigest = Callable[[Settings], str]
 """Loads the model of a run and returns the digest of the weights that it holds."""
@@ -77,7 +75,7 @@ def checkpoint_digest(option: Option) -> str | None:
         return None
     settings = option.arguments
     try:
-        members = member_files(_directory(settings), settings.get("members"))
+        members = member_files(ensemble_directory(settings), settings.get("members"))
         return sha256_of([path for files in members for path in files])
     except ModelError:  # loading the model will say so
         return ""
@@ -89,14 +87,3 @@ def _unwritten(result: Mapping[str, Any], settings: Settings) -> str:
         return ""
     names = files_of(chosen_outputs(settings), Numbers)
     return next((f"{name} was not written" for name in names if name not in written), "")
-
-
-def _directory(settings: Mapping[str, Any]) -> Path:
-    if settings.get("path") is not None:
-        return Path(settings["path"]).expanduser()
-    if settings.get("url") is not None:
-        from openretina_cli.models.download import RemoteCheckpoint, checkpoint_directory  # requests, for these only
-
-        remote = RemoteCheckpoint.ensemble(settings["name"], settings["url"], settings.get("seeds") or ())
-        return checkpoint_directory(remote)
-    return PACKAGE / str(settings["name"])

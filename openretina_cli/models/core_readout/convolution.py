@@ -7,6 +7,7 @@ keeps its kernel as the factors that the checkpoint holds, from which the fast f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,7 @@ class Padding:
         after = tuple(length - 1 - first for length, first in zip(kernel, before, strict=True))
         return cls(before, after)  # type: ignore[arg-type]  # three lengths
 
-    def output(self, shape: Shape, kernel: Shape) -> Shape:
+    def output(self, shape: Shape, kernel: Sequence[int]) -> Shape:
         """The lengths that a convolution makes of some lengths."""
         lengths = zip(shape, kernel, self.before, self.after, strict=True)
         return tuple(n + first + last - size + 1 for n, size, first, last in lengths)  # type: ignore[return-value]
@@ -94,11 +95,24 @@ class ConvolutionSpec:
 
 
 class Convolution(nn.Module, ABC):
-    """A convolution of a known kind."""
+    """A convolution of a known kind.
 
-    @abstractmethod
+    Args:
+        steps: padding and lengths of the kernel, of one convolution after the other.
+        weights: by name.
+    """
+
+    def __init__(self, *steps: tuple[Padding, Sequence[int]], **weights: Tensor) -> None:
+        super().__init__()
+        self.steps = steps
+        for name, weight in weights.items():
+            self.register_buffer(name, weight)
+
     def output(self, shape: Shape) -> Shape:
         """The lengths that it makes of some lengths."""
+        for padding, kernel in self.steps:
+            shape = padding.output(shape, kernel)
+        return shape
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -116,12 +130,8 @@ class DenseConvolution(Convolution):
     kernel: Tensor
 
     def __init__(self, kernel: Tensor, padding: Padding) -> None:
-        super().__init__()
-        self.register_buffer("kernel", kernel)
+        super().__init__((padding, kernel.shape[2:]), kernel=kernel)
         self.padding = padding
-
-    def output(self, shape: Shape) -> Shape:  # noqa: D102  # see Convolution
-        return self.padding.output(shape, self.kernel.shape[2:])  # type: ignore[arg-type]  # three lengths
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Convolution
         return self.padding.convolve(x, self.kernel)
@@ -143,13 +153,8 @@ class PairwiseConvolution(Convolution):
     spatial: Tensor
 
     def __init__(self, temporal: Tensor, spatial: Tensor, padding: Padding) -> None:
-        super().__init__()
-        self.register_buffer("temporal", temporal)
-        self.register_buffer("spatial", spatial)
+        super().__init__((padding, (*temporal.shape[2:], *spatial.shape[2:])), temporal=temporal, spatial=spatial)
         self.padding = padding
-
-    def output(self, shape: Shape) -> Shape:  # noqa: D102  # see Convolution
-        return self.padding.output(shape, (self.temporal.shape[2], self.spatial.shape[2], self.spatial.shape[3]))
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Convolution
         time, height, width = self.output(x.shape[2:])  # type: ignore[arg-type]  # three lengths
@@ -178,15 +183,9 @@ class SequentialConvolution(Convolution):
     temporal: Tensor
 
     def __init__(self, spatial: Tensor, temporal: Tensor, around_spatial: Padding, around_temporal: Padding) -> None:
-        super().__init__()
-        self.register_buffer("spatial", spatial)
-        self.register_buffer("temporal", temporal)
-        self.around_spatial = around_spatial
-        self.around_temporal = around_temporal
-
-    def output(self, shape: Shape) -> Shape:  # noqa: D102  # see Convolution
-        between = self.around_spatial.output(shape, self.spatial.shape[2:])  # type: ignore[arg-type]  # three lengths
-        return self.around_temporal.output(between, self.temporal.shape[2:])  # type: ignore[arg-type]  # three lengths
+        steps = (around_spatial, spatial.shape[2:]), (around_temporal, temporal.shape[2:])
+        super().__init__(*steps, spatial=spatial, temporal=temporal)
+        self.around_spatial, self.around_temporal = around_spatial, around_temporal
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Convolution
         return self.around_temporal.convolve(self.around_spatial.convolve(x, self.spatial), self.temporal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -23,46 +22,6 @@ from openretina_cli.models.core_readout.weights import Weights
 
 BATCH_NORM_EPSILON = 1e-5
 """Added to variances by torch's batch norm."""
-
-
-class Core(nn.Module, ABC):
-    """Maps a stimulus `(batch, channel, time, height, width)` to features.
-
-    Attributes:
-        channels: channels of the features.
-        stride: stimulus frames that are averaged to one.
-    """
-
-    channels: int
-    stride = 1
-
-    @abstractmethod
-    def output(self, shape: Shape) -> Shape:
-        """Lengths of the features for a stimulus of some lengths."""
-
-    @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the features."""
-
-
-class DummyCore(Core):
-    """Hands the stimulus on.
-
-    Args:
-        channels: channels of the stimulus.
-        cut: frames that it drops.
-    """
-
-    def __init__(self, channels: int, cut: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.cut = cut
-
-    def output(self, shape: Shape) -> Shape:  # noqa: D102  # see Core
-        return shape[0] - self.cut, shape[1], shape[2]
-
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Core
-        return x[:, :, self.cut :]
 
 
 class Layer(nn.Module):
@@ -102,15 +61,18 @@ class Layer(nn.Module):
         return F.max_pool3d(y, (1, 2, 2)) if self.pool else y
 
 
-class StackedCore(Core):
-    """Layers one after another.
+class Core(nn.Module):
+    """Maps a stimulus `(batch, channel, time, height, width)` to features, by layers one after another.
 
     Args:
-        layers: modules that have an `output` as `Layer` has.
+        layers: modules that have an `output` as `Layer` has; none hands the stimulus on.
         channels: channels of the last.
         cut: frames that are dropped at the end.
         squash: weights `(channel,)` that make one channel of several, or None.
         downsample: lengths over which the stimulus is averaged, or None.
+
+    Attributes:
+        stride: stimulus frames that are averaged to one.
     """
 
     squash: Tensor | None
@@ -132,14 +94,16 @@ class StackedCore(Core):
         self.downsample = downsample
         self.stride = 1 if downsample is None else downsample[0]
 
-    def output(self, shape: Shape) -> Shape:  # noqa: D102  # see Core
+    def output(self, shape: Shape) -> Shape:
+        """Lengths of the features for a stimulus of some lengths."""
         if self.downsample is not None:
             shape = tuple(n // size for n, size in zip(shape, self.downsample, strict=True))  # type: ignore[assignment]
         for layer in self.layers:
             shape = layer.output(shape)  # type: ignore[operator]  # a Layer, which ModuleList cannot say
         return shape[0] - self.cut, shape[1], shape[2]
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # see Core
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the features."""
         if self.squash is not None and x.shape[1] > 1:
             x = (x * self.squash.view(-1, 1, 1, 1)).sum(1, keepdim=True)
         if self.downsample is not None:
@@ -268,12 +232,11 @@ def read_stacked_core(settings: Settings, weights: Weights, inputs: int, hidden:
         for i in range(len(kernels))
     ]
     squash = _squash(settings, weights)
-    return StackedCore(layers, channels[-1], cut=cut, squash=squash, downsample=downsample)
+    return Core(layers, channels[-1], cut=cut, squash=squash, downsample=downsample)
 
 
 def read_dummy_core(settings: Settings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
     """Build openretina's `DummyCore`, which overlooks the settings of other cores; see `read_stacked_core`."""
     settings.ignore(*TRAINING_SETTINGS, *STACKED_SETTINGS, "channels")
-    if settings.value("cut_first_n_frames", None) is None:
-        return DummyCore(inputs, 0)
-    return DummyCore(inputs, settings.whole("cut_first_n_frames"))
+    stated = settings.value("cut_first_n_frames", None) is not None
+    return Core([], inputs, cut=settings.whole("cut_first_n_frames") if stated else 0)

@@ -20,13 +20,13 @@ from openretina_cli.models.core_readout.convolution import (
     PairwiseConvolution,
     SequentialConvolution,
 )
-from openretina_cli.models.core_readout.core import DummyCore, Layer, StackedCore
+from openretina_cli.models.core_readout.core import Core, Layer
 from openretina_cli.models.core_readout.fast_convolution import FoldedConvolution, KernelCache
-from openretina_cli.models.core_readout.fast_direct import direct_form
-from openretina_cli.models.core_readout.fast_layers import FoldedLayer, MaskedReadout, Ranges
-from openretina_cli.models.core_readout.fast_small import Masked, small_form
-from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout
+from openretina_cli.models.core_readout.fast_layers import FoldedLayer, Ranges, ToPixels
+from openretina_cli.models.core_readout.fast_small import small_form
+from openretina_cli.models.core_readout.readout import MaskReadout, PointReadout, Readout
 from openretina_cli.models.fast_form import CannotFoldError, FastForm, Window
+from openretina_cli.models.fast_layers import Readout as FoldedReadout
 
 if TYPE_CHECKING:
     from openretina_cli.models.core_readout.model import Member
@@ -102,15 +102,11 @@ def _fold_layer(layers: Sequence[nn.Module]) -> FoldedLayer:
     return FoldedLayer(fold(convolutions, gain), offset, nonlinearity, found[0].pool)  # type: ignore[operator]
 
 
-def _structure(core: nn.Module) -> tuple[object, ...]:
+def _structure(core: Core) -> tuple[object, ...]:
     """What cores must have in common to run as one."""
-    if isinstance(core, DummyCore):
-        return DummyCore, core.cut
-    if not isinstance(core, StackedCore):
-        raise CannotFoldError(f"{type(core).__name__} is not known here")
     shapes = [(name, value.shape) for name, value in core.named_buffers()]
-    kinds = [(type(module), repr(vars(module).get("padding")), vars(module).get("pool")) for module in core.modules()]
-    return StackedCore, core.cut, core.downsample, str(core), tuple(map(str, shapes)), tuple(map(str, kinds))
+    kinds = [(type(module), repr(vars(module).get("steps")), vars(module).get("pool")) for module in core.modules()]
+    return core.cut, core.downsample, str(core), tuple(map(str, shapes)), tuple(map(str, kinds))
 
 
 class _Prelude(nn.Module):
@@ -123,10 +119,10 @@ class _Prelude(nn.Module):
 
     squash: Tensor | None
 
-    def __init__(self, core: nn.Module, seen: Ranges) -> None:
+    def __init__(self, core: Core, seen: Ranges) -> None:
         super().__init__()
-        self.downsample = core.downsample if isinstance(core, StackedCore) else None
-        self.register_buffer("squash", core.squash if isinstance(core, StackedCore) else None)
+        self.downsample = core.downsample
+        self.register_buffer("squash", core.squash)
         steps = self.downsample or (1, 1, 1)
         self.seen = [slice(part.start * step, part.stop * step) for part, step in zip(seen, steps, strict=True)]
 
@@ -151,6 +147,18 @@ class _ToMembers(nn.Module):
         """Map `(batch, width, height, 1, time, member * channel)` to one channel axis per member."""
         apart = x.view(*x.shape[:3], x.shape[4], self.members, -1)
         return apart.transpose(3, 4) if self.members > 1 else apart.view(*x.shape[:3], 1, *x.shape[4:])
+
+
+class _Mean(nn.Module):
+    """The mean response of readouts that look at the stimulus itself."""
+
+    def __init__(self, readouts: Sequence[Readout]) -> None:
+        super().__init__()
+        self.readouts = nn.ModuleList(readouts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map stimuli to responses `(batch, time, neuron)`."""
+        return torch.stack([readout(x) for readout in self.readouts]).mean(0)
 
 
 def _masks(readout: nn.Module, neurons: Sequence[int], height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -195,7 +203,7 @@ class FoldedModel:
         self.members = members
         self.field = field
         self.core = cores[0]
-        stacks = zip(*(core.layers for core in cores if isinstance(core, StackedCore)), strict=True)
+        stacks = zip(*(core.layers for core in cores), strict=True)
         self.layers = [_fold_layer(layers) for layers in stacks]
         # all members see the same stimulus, so that their first convolutions are one
         self._shared = [
@@ -208,7 +216,7 @@ class FoldedModel:
 
     def _shapes(self, frames: int) -> list[list[tuple[int, int, int]]]:
         """Lengths that every convolution is given, by layer; the last of a layer's are those of its result."""
-        steps = (self.core.downsample if isinstance(self.core, StackedCore) else None) or (1, 1, 1)
+        steps = self.core.downsample or (1, 1, 1)
         time, height, width = (n // step for n, step in zip((frames, *self.field), steps, strict=True))
         shape, shapes = (time, height, width), []
         for layer in self.layers:
@@ -219,15 +227,18 @@ class FoldedModel:
     @torch.no_grad()
     def form(self, session: str, neurons: Sequence[int], frames: int, window: Window) -> nn.Module:
         """Make a fast form; see `Retina.fast_form`."""
-        cut: int = self.core.cut  # type: ignore[assignment]  # of a core that was folded
+        cut = self.core.cut
         readouts = [member.readout(session) for member in self.members]
-        if not self.layers and (direct := direct_form(readouts, neurons, frames, (window[0] + cut, window[1] + cut))):
-            return direct
+        chosen = [some for readout in readouts if (some := readout.of(neurons)) is not None]
+        if not self.layers and len(chosen) == len(readouts):
+            seen = slice(window[0] + cut, window[1] + cut + chosen[0].lag)
+            return FastForm(nn.Sequential(), _Mean(chosen), frames, seen)
         _, height, width = self.core.output((frames, *self.field))
         parts = zip(*(_masks(readout, neurons, height, width) for readout in readouts), strict=True)
         masks, weights, bias = map(torch.stack, parts)
         rows, columns = _box(masks)
-        if small := small_form(self.layers, self.core, Masked(masks, weights, bias), self._shapes(frames), window):
+        whole = FoldedReadout(masks.flatten(1, 2), weights, bias)
+        if small := small_form(self.layers, self.core, whole, self._shapes(frames), window):
             return small
         ranges: Ranges = (range(window[0] + cut, window[1] + cut), rows, columns)
         steps: list[nn.Module] = []
@@ -238,5 +249,5 @@ class FoldedModel:
         self._kernels = kernels  # those of another part of the field are let go, since they may be large
         steps[1:1] = [_ToMembers(len(self.members))] if steps else []
         cropped = masks[:, rows.start : rows.stop, columns.start : columns.stop].transpose(1, 2)
-        readout = MaskedReadout(cropped, weights, bias)
-        return FastForm(nn.Sequential(_Prelude(self.core, ranges), *steps), readout, frames, slice(None))
+        layers = nn.Sequential(_Prelude(self.core, ranges), *steps, ToPixels(len(self.members)))
+        return FastForm(layers, FoldedReadout(cropped.flatten(1, 2), weights, bias), frames, slice(None))

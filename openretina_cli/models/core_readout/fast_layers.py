@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,34 +52,21 @@ class Pool(nn.Module):
         return pooled.permute(0, 2, 3, 1).view(len(x), pooled.shape[2], pooled.shape[3], *x.shape[3:])
 
 
-class MaskedReadout(nn.Module):
-    """Softplus of masked features, for the neurons asked for, averaged over members.
+class ToPixels(nn.Module):
+    """Brings features into the order in which `fast_layers.Readout` takes them.
 
     Args:
-        masks: `(member, width, height, neuron)`.
-        weights: `(member, channel, neuron)`.
-        bias: `(member, neuron)`.
+        members: number of members, which share features that no layer has changed.
     """
 
-    masks: Tensor
-    weights: Tensor
-    bias: Tensor
-
-    def __init__(self, masks: Tensor, weights: Tensor, bias: Tensor) -> None:
+    def __init__(self, members: int) -> None:
         super().__init__()
-        self.register_buffer("masks", masks.flatten(1, 2).mT.contiguous())
-        self.register_buffer("weights", weights.mT[:, :, None].contiguous())
-        self.register_buffer("bias", bias[..., None])
+        self.members = members
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map features to responses `(batch, time, neuron)`."""
-        members = x.flatten(1, 2).unbind(2)
-        pooled = [
-            torch.matmul(masks, seen.flatten(2)).view(len(seen), len(masks), *seen.shape[2:])
-            for masks, seen in zip(self.masks, members, strict=True)
-        ]
-        drives = [(p * w).sum(-1) + b for p, w, b in zip(pooled, self.weights, self.bias, strict=True)]
-        return torch.stack([F.softplus(drive) for drive in drives]).mean(0).mT
+        """Map features to `(member * channel, time, batch, width * height)`."""
+        apart = x.expand(*x.shape[:3], self.members, *x.shape[4:]).permute(3, 5, 4, 0, 1, 2)
+        return apart.flatten(4).flatten(0, 1)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from openretina_cli.models import fast_layers
-from openretina_cli.models.core_readout.core import StackedCore
+from openretina_cli.models.core_readout.core import Core
 from openretina_cli.models.core_readout.fast_layers import FoldedLayer
 from openretina_cli.models.fast import layers_of
 from openretina_cli.models.fast_form import FastForm
@@ -17,20 +16,6 @@ from openretina_cli.models.fast_form import FastForm
 WORTH = 1.5
 """Operations on small fields take that much longer one by one as parts of Fourier transforms."""
 Shapes = Sequence[Sequence[tuple[int, int, int]]]
-
-
-class Masked(NamedTuple):
-    """Readouts of some neurons, of all members.
-
-    Attributes:
-        masks: `(member, height, width, neuron)`.
-        weights: `(member, channel, neuron)`.
-        bias: `(member, neuron)`.
-    """
-
-    masks: Tensor
-    weights: Tensor
-    bias: Tensor
 
 
 def _fits(layer: FoldedLayer) -> bool:
@@ -65,7 +50,7 @@ def _folded(layer: FoldedLayer) -> fast_layers.FoldedLayer:
 
 
 def small_form(
-    layers: Sequence[FoldedLayer], core: nn.Module, readout: Masked, shapes: Shapes, window: tuple[int, int]
+    layers: Sequence[FoldedLayer], core: Core, readout: fast_layers.Readout, shapes: Shapes, window: tuple[int, int]
 ) -> FastForm | None:
     """The fast form for small fields, where the model is of the kind, and that takes fewer operations.
 
@@ -76,7 +61,7 @@ def small_form(
         shapes: lengths that every convolution is given, by layer, and those of the layer's result.
         window: the response frames `[start, stop)` asked for.
     """
-    if not isinstance(core, StackedCore) or core.downsample is not None or core.squash is not None:
+    if core.downsample is not None or core.squash is not None:
         return None
     if not layers or not all(_fits(layer) for layer in layers):
         return None
@@ -87,5 +72,4 @@ def small_form(
     lag = frames - shapes[-1][-1][0]
     seen = slice(core.cut + window[0], core.cut + window[1] + lag)
     made = layers_of([_folded(layer) for layer in layers], seen.stop - seen.start, (height, width))
-    masks = readout.masks.flatten(1, 2)
-    return FastForm(made, fast_layers.Readout(masks, readout.weights, readout.bias), frames, seen)
+    return FastForm(made, readout, frames, seen)

@@ -22,7 +22,6 @@ from openretina_cli.models.core_readout.core import (
     TRAINING_SETTINGS,
     Core,
     Layer,
-    StackedCore,
     norm_of,
     read_channels,
 )
@@ -172,15 +171,6 @@ class _LayerReader:
         return Layer(convolution, torch.ones(channels), torch.zeros(channels), self.nonlinearity(), pool=False)
 
 
-def _sizes(settings: Settings, name: str, default: int, layers: int) -> tuple[int, ...]:
-    if type(settings.value(name, default)) is int:
-        return (settings.whole(name, default, low=1, high=4096),) * layers
-    sizes = settings.wholes(name, high=4096)
-    if len(sizes) < layers:
-        raise settings.refuse(name, f"at least one for each of the {layers} layers")
-    return sizes
-
-
 def _paddings(settings: Settings, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
     """Padding of each layer.
 
@@ -206,8 +196,8 @@ def read_gru_core(settings: Settings, weights: Weights, inputs: int, hidden: Seq
     count = len(channels) - 1
     if count < 1:
         raise settings.refuse("channels", "channels of the stimulus and of at least one layer")
-    lengths = _sizes(settings, "temporal_kernel_sizes", 21, count)
-    sizes = _sizes(settings, "spatial_kernel_sizes", 14, count)
+    lengths = settings.sizes("temporal_kernel_sizes", 21, count)
+    sizes = settings.sizes("spatial_kernel_sizes", 14, count)
     paddings = _paddings(settings, sizes)
     ends_linear = not settings.flag("final_nonlinearity", True)
     reader = _LayerReader(settings, weights)
@@ -223,4 +213,4 @@ def read_gru_core(settings: Settings, weights: Weights, inputs: int, hidden: Seq
         layers.append(gru)
     settings.ignore(*TRAINING_SETTINGS, *STACKED_SETTINGS, "gru_kwargs", "use_avg_reg")
     settings.ignore("batch_norm_momentum", "laplace_padding", "batch_adaptation")
-    return StackedCore(layers, outputs)
+    return Core(layers, outputs)

@@ -144,22 +144,20 @@ def _facts(members: Sequence[_Loaded], files: Sequence[Path], path: object, stat
     channels, height, width = first.field
     known = None if info.stimulus_range is None else (info.stimulus_range,) * channels
     remarks = [text for name, text in info.remarks.items() if getattr(stated, name) is None]
-    return ModelFacts(
+    own = {"frame_rate": info.frame_rate, "pixel_size": info.pixel_size, "stimulus_range": known}
+    return stated.facts(
+        channels,
+        **{name: value for name, value in own.items() if getattr(stated, name) is None},
         name=stated.name or _name(files, path),
         sessions=first.neurons,
-        channels=stated.channel_names(channels),
         height=height,
         width=width,
         lag=first.member.lag,
         response_stride=first.member.stride,
-        frame_rate=info.frame_rate if stated.frame_rate is None else stated.frame_rate,
-        pixel_size=info.pixel_size if stated.pixel_size is None else stated.pixel_size,
-        stimulus_range=known if stated.stimulus_range is None else stated.stimulus_range,
         groups=info.groups,
         grey_levels=info.grey_levels,
         quality=_mean_quality(members),
         quality_metric=info.metric,
-        min_quality=stated.min_quality,
         species=info.species,
         members=len(members),
         source=stated.source or (", ".join(map(str, path)) if isinstance(path, list) else str(path)),

@@ -22,7 +22,7 @@ from openretina_cli.models.core_readout.readout import (
 )
 from openretina_cli.models.core_readout.settings import Settings
 from openretina_cli.models.core_readout.weights import Weights
-from openretina_cli.models.readout import MASK_LIMIT, mask_grid
+from openretina_cli.models.readout import gaussian_masks, mask_grid
 
 NORM_EPSILON = 1e-5
 """Added to the sum of squares that a factorised readout divides its feature weights by."""
@@ -107,12 +107,9 @@ def read_gaussian_masks(settings: Settings, weights: Weights, session: Session, 
         features = features * weights.take(f"{prefix}.scale_param", neurons)
     if session.centred:
         mean = torch.zeros_like(mean)
-    variance = torch.exp(torch.clamp(log_variance, -MASK_LIMIT, MASK_LIMIT))
-    grid = mask_grid(seen.height, seen.width, 1)[0]
-    distance = (grid[:, :, None] - mean).square().sum(-1) / (variance + 1e-8)
-    masks = torch.exp(-0.5 * torch.clamp(distance, max=MASK_LIMIT))
     bias = _bias(weights, f"{prefix}.bias", neurons)  # added where the setting `bias` is false as well
-    return MaskReadout(masks / masks.sum(dim=(0, 1)), features, bias)
+    masks = gaussian_masks(mask_grid(seen.height, seen.width, 1), mean, log_variance)
+    return MaskReadout(masks.movedim(0, -1), features, bias)
 
 
 def read_factorised(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:

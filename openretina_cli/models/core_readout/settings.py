@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from openretina_cli.checks import closest
 from openretina_cli.errors import ModelError
 from openretina_cli.models.core_readout.config import members_of, plain_value
 from openretina_cli.models.foreign_file import shown
@@ -59,6 +60,15 @@ class Settings:
             raise self.refuse(name, f"whole numbers from {low} to {high}")
         return tuple(value)
 
+    def sizes(self, name: str, default: int, layers: int) -> tuple[int, ...]:
+        """A whole number from 1 to 4096 for each layer, or for more; one number counts for all layers."""
+        if type(self.value(name, default)) is int:
+            return (self.whole(name, default, low=1, high=4096),) * layers
+        sizes = self.wholes(name, high=4096)
+        if len(sizes) < layers:
+            raise self.refuse(name, f"at least one for each of the {layers} layers")
+        return sizes
+
     def number(self, name: str, default: Any = _MISSING) -> float:
         """A finite number."""
         value = self.value(name, default)
@@ -100,9 +110,6 @@ class Settings:
         """
         for name in self._entries:
             if name not in self._known:
-                known = ", ".join(sorted(self._known))
-                raise ModelError(
-                    f"the setting {self._where}.{shown(name)} is not known",
-                    expected=known,
-                    repair="model=torch_module",
-                )
+                problem = f"the setting {self._where}.{shown(str(name), 60)} is not known"
+                near = closest(str(name)[:60], sorted(self._known))
+                raise ModelError(problem, expected=near, repair="model=torch_module")
