@@ -334,6 +334,14 @@ def test_spots_find_the_place_the_centre_and_the_surround_of_a_cell(place: tuple
     assert found["spots_annulus_share"] < 0.1
 
 
+def test_each_cell_is_shown_spots_around_its_own_place() -> None:
+    cells = [disc_cell(240, 0.5, (12, 12)), disc_cell(320, 0.2, (7, 17))]
+    both = columns_of(measured(Linear(np.concatenate(cells)), "probe=[spots]"))
+    alone = [columns_of(measured(Linear(cell), "probe=[spots]")) for cell in cells]
+    for name, values in both.items():
+        np.testing.assert_allclose(values, [float(one[name][0]) for one in alone], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 def test_a_cell_that_light_of_either_kind_suppresses_has_no_spot_and_no_polarity() -> None:
     class Suppressed(Linear):
         def forward(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import os
 
 MASKS = tuple(f"{group}.mask.{source}" for group in ("constraint", "gradient") for source in ("file", "from_run"))
 PATHS = (
-    *("out", "model.path", "model.weights", "stimulus.file", "stimulus.movie"),
+    *("out", "runs", "model.path", "model.weights", "stimulus.file", "stimulus.movie"),
     *("objective.file", "objective.stimulus", "objective.reference"),
     *("hydra.run.dir", "hydra.sweep.dir"),
     *MASKS,

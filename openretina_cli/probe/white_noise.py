@@ -13,7 +13,7 @@ from openretina_cli.analysis.m_sequence import TAPS, kernel, m_sequence
 from openretina_cli.checks import positive, require
 from openretina_cli.errors import SettingError
 from openretina_cli.output.colors import channel_looks
-from openretina_cli.probe.base import Answer, Indices, Optimum, Played, Probe, Scene, Values
+from openretina_cli.probe.base import Answer, Indices, Optimum, Played, Probe, Scene, Values, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
@@ -165,7 +165,8 @@ class WhiteNoise(Probe):
         ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
         ax.set_xlabel("time before response (s)")
         ax.set_ylabel("response per unit")
-        ax.set_title("White noise", loc="left")
+        cosine = float(answer.columns["mei_cosine"][row])
+        ax.set_title(titled("White noise", "MEI cosine", cosine), loc="left")
 
 
 def _areas(scene: Scene, pixels: int) -> Values:
