@@ -14,9 +14,9 @@ from tiny_runs import result
 from openretina_cli.config.compose import compose_settings
 from openretina_cli.main import main
 from openretina_cli.output.view import read_view
+from openretina_cli.run.natural import natural_clips
 from openretina_cli.run.solver import Solver
 from openretina_cli.simulation.movies import movies
-from openretina_cli.validation.control import natural_clips
 
 CHEAP = ("model.members=[0,1]", "device=cpu", "output=[tensor,tables]", "neuron=30", "stopper.max_iterations=2")
 LAYER = "members.1.core.features.layer0.nonlin"

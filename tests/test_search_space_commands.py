@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_runs import optimize, result
+from tiny_runs import TINY, optimize, result
 
+from openretina_cli.config.compose import compose_settings
 from openretina_cli.main import main
+from openretina_cli.run.model import build_model
+from openretina_cli.run.problem import plan_run
+from openretina_cli.validation.cells import plan_cells
 
 KNOWN = ("+model.pixel_size=50", "+model.frame_rate=30", "stopper.max_iterations=3")
 CASES: dict[str, tuple[str, ...]] = {
@@ -76,6 +80,20 @@ def test_the_best_of_several_stretches_for_the_neuron_is_taken(place: Path) -> N
     assert optimize(Path("best"), *KNOWN, *CASES["clip"], "stimulus.best_of=3", "restarts=3") == 0
     assert len(result(Path("best"))["restarts"]) == 3
     assert optimize(Path("one"), *KNOWN, *CASES["clip"], "stimulus.best_of=0") == 2
+
+
+def test_every_cell_of_a_validation_starts_as_its_own_run_does() -> None:
+    words = [*TINY, *KNOWN, *CASES["clip"], "stimulus.best_of=8", "restarts=2"]
+    settings, cpu = compose_settings([*words, "neuron=[0,1,2]"]), torch.device("cpu")
+    retina = build_model(settings.model, settings.frames, cpu)
+    cells = plan_cells(settings, retina, ["default"], cpu, chosen=True)
+    for neuron, cell in enumerate(cells):
+        alone = plan_run(compose_settings([*words, f"neuron={neuron}"]), retina, cpu)
+        for one, other in zip(
+            (cell.problem.stimulus, *cell.starts), (alone.problem.stimulus, *alone.starts), strict=True
+        ):
+            assert torch.equal(one, other)
+    assert not torch.equal(cells[0].problem.stimulus, cells[1].problem.stimulus)
 
 
 def test_what_a_run_lacks_is_in_its_result(place: Path) -> None:

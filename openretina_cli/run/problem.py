@@ -113,6 +113,13 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
         SettingError: a setting does not fit the model.
         ModelError: the model cannot be used.
     """
+    return started(*prepared(settings, retina, device, probed))
+
+
+def prepared(
+    settings: Settings, retina: Retina, device: torch.device, probed: Probe | None = None
+) -> tuple[Plan, Sequence[Tensor]]:
+    """The plan of a run from its first start, and what `started` chooses its starts from; see `plan_run`."""
     session = choose_session(retina.facts, settings.session)
     offered: dict[str, Any] = {"facts": retina.facts, "seed": settings.seed}
     parameters = build(settings.stimulus, Parameters, offered)
@@ -135,10 +142,20 @@ def plan_run(settings: Settings, retina: Retina, device: torch.device, probed: P
     problem = Problem(first[0], objective, optimizer, stopper, constraints, penalties, keep, gradient, parameters)
     plan = Plan(settings, retina, session, problem, window, neurons, _range_warnings([*rules, *prices]))
     further = further_starts(settings, offered, problem, constrain)
-    if len(first) == 1 and not further:
+    return plan, (first, *further) if further or len(first) > 1 else ()
+
+
+def started(plan: Plan, candidates: Sequence[Tensor]) -> Plan:
+    """The plan with the best of the candidates for each of its starts; as it is where there is nothing to choose.
+
+    Args:
+        plan: the run.
+        candidates: `(candidate, channel, time, height, width)` for each start, which other neurons may share.
+    """
+    if not candidates:
         return plan
-    start, *others = (_best(plan, candidates) for candidates in (first, *further))
-    return replace(plan, problem=replace(problem, stimulus=start), starts=tuple(others))
+    start, *others = (_best(plan, some) for some in candidates)
+    return replace(plan, problem=replace(plan.problem, stimulus=start), starts=tuple(others))
 
 
 CANDIDATES = 16

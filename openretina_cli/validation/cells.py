@@ -15,7 +15,7 @@ from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.objective.cells import choose_neurons, choose_session, neurons_of_type
-from openretina_cli.run.problem import Plan, accelerate, build_objective, build_reducer, plan_run
+from openretina_cli.run.problem import Plan, accelerate, build_objective, build_reducer, prepared, started
 from openretina_cli.run.restarts import best_of, problems_of
 from openretina_cli.validation.bench import Candidate
 from openretina_cli.validation.stacks import Report, solve_all
@@ -41,11 +41,12 @@ def _plans_of_session(
 ) -> Iterator[Plan]:
     alone = [about_one_cell(settings).with_arguments(neuron=cell, group=None) for cell in cells]
     # the first cell is planned, and the model tried, in full; the others differ from it in their objective only
-    first = plan_run(replace(settings, session=session, objective=alone[0]), retina, device)
+    first, candidates = prepared(replace(settings, session=session, objective=alone[0]), retina, device)
     reducer = build_reducer(settings)
     for cell, option in zip(cells, alone, strict=True):
         problem = replace(first.problem, objective=build_objective(option, retina, session, reducer, settings.seed))
-        yield replace(first, settings=replace(first.settings, objective=option), problem=problem, neurons=(cell,))
+        own = replace(first, settings=replace(first.settings, objective=option), problem=problem, neurons=(cell,))
+        yield started(own, candidates)
 
 
 def _cells_of(settings: Settings, facts: ModelFacts, session: str, chosen: bool) -> list[int]:
