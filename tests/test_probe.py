@@ -199,7 +199,7 @@ def test_a_fast_form_and_the_plain_form_answer_alike(truth: SimulatedRetina, mon
         listener = Listener(retina, SESSION, scene.neurons, CPU)
         found.append(play(probe, "flashes", scene, listener, lambda *progress: None).response)
         monkeypatch.setattr(SimulatedRetina, "fast_form", Retina.fast_form)
-    np.testing.assert_allclose(*found, atol=1e-4)
+    np.testing.assert_allclose(*found, atol=1e-4)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("direction", range(8))
@@ -280,7 +280,7 @@ def test_on_and_off_cells_and_those_of_one_colour_are_told_apart() -> None:
         "flashes_colour": [0, 0, 1, -1, 1 / 3],
     }
     for name, values in wanted.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found[name], values, atol=1e-6, err_msg=name)  # type: ignore[call-overload]
 
 
 def test_the_chirp_is_the_one_of_the_script() -> None:

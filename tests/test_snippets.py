@@ -37,9 +37,11 @@ def cut(words: list[str], desk: Path) -> list[str]:
     """
     if words[0] == "tune":
         return [*(word for word in words if not word.startswith("points=")), "points=3"]
+    if words[0] == "respond":
+        return [re.sub(r"^natural=\d+$", "natural=3", word) for word in words]
     if words[0] != "optimize":
         return words
-    words = [re.sub(r"^(neuron=)(\d+)\.\.\d+$", lambda m: f"{m[1]}{m[2]},{int(m[2]) + 1}", word) for word in words]
+    words = [re.sub(r"^(\w+=)(\d+)\.\.\d+$", lambda m: f"{m[1]}{m[2]},{int(m[2]) + 1}", word) for word in words]
     words = [re.sub(r"^neuron=(all|range\(.*\))$", "neuron=0,1", word) for word in words]
     words = [word for word in words if not word.startswith(("stopper.max_iterations=", "device="))]
     pictures = [] if any(word.startswith("output") for word in words) else ["output=minimal"]
