@@ -13,7 +13,7 @@ from openretina_cli.completion import candidates, words_of
 from openretina_cli.main import main
 
 Complete = Callable[..., list[str]]
-VERBS = ["export", "optimize", "models", "render", "report", "respond", "tune", "validate"]
+VERBS = ["export", "optimize", "models", "probe", "render", "report", "respond", "tune", "validate"]
 
 
 @pytest.fixture
@@ -62,6 +62,13 @@ def test_models_finds_models(complete: Complete) -> None:
     assert "fetch" in complete("openretina models ")
     assert complete("openretina models fetch h") == published
     assert complete("openretina models ensemble_directory model.pa") == ["model.path="]
+
+
+def test_probe_finds_models_probes_settings_and_folders(complete: Complete) -> None:
+    assert complete("openretina probe model=sim") == ["model=simulated_retina"]
+    assert complete("openretina probe probe=[wh") == ["probe=[white_noise]"]
+    assert complete("openretina probe probe.bars.sp") == ["probe.bars.speed_um_s="]
+    assert "out=outputs/" in complete("openretina probe out=out")
 
 
 def test_validate_finds_settings(complete: Complete) -> None:

@@ -94,6 +94,27 @@ def test_ctrl_c_leaves_whole_findings_and_the_same_command_goes_on(verb: str, tm
     assert there >= {f"{verb}.finding.json", {"respond": "response_matrix.npz", "tune": "tuning.csv"}[verb]}
 
 
+def test_ctrl_c_leaves_no_part_of_a_probe_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    known = ["model.frame_rate=20", "model.pixel_size=50", "amplitude=1", "neuron=all", "device=cpu"]
+    model = [word for word in TINY if word.startswith("model")]
+    command = [sys.executable, "-m", "openretina_cli", "probe", *model, *known, f"out={tmp_path / 'out'}"]
+    pipe, numbers = subprocess.PIPE, {"probe.csv", "probe.npz", "probe.json"}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("bars"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "openretina: error: interrupted\n")
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there & numbers in (set(), numbers)
+    assert "unfinished" in there
+    assert not list(tmp_path.rglob("*.partial-*"))
+    subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True, timeout=300)
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {*numbers, *(f"neuron_{neuron}.png" for neuron in range(3))}
+
+
 def test_a_machine_without_memory_is_one_line(tmp_path: Path) -> None:
     command = shlex.join([*OPTIMIZE, f"out={tmp_path / 'run'}"])
     done = shell(command, "", partial(resource.setrlimit, resource.RLIMIT_AS, (300_000_000, 300_000_000)))

@@ -39,6 +39,10 @@ def cut(words: list[str], desk: Path) -> list[str]:
         return [*(word for word in words if not word.startswith("points=")), "points=3"]
     if words[0] == "respond":
         return [re.sub(r"^natural=\d+$", "natural=3", word) for word in words]
+    if words[0] == "probe":
+        chosen = [] if any(word.startswith("probe=") for word in words) else ["probe=[chirp,bars]"]
+        folder = [] if any(word.startswith("out=") for word in words) else [f"out=out{len([*desk.iterdir()])}"]
+        return [*(word for word in words if word != "figures=false"), *chosen, *folder, "device=cpu", "figures=false"]
     if words[0] != "optimize":
         return words
     words = [re.sub(r"^(\w+=)(\d+)\.\.\d+$", lambda m: f"{m[1]}{m[2]},{int(m[2]) + 1}", word) for word in words]
