@@ -29,17 +29,19 @@ class ReportFiles:
         summary: the table, a row per run.
         stimuli: all stimuli.
         runs: how many runs were found, of any status.
+        seeds: the table of cells that have runs of several seeds; None where there are none.
     """
 
     page: Path
     summary: Path
     stimuli: Path
     runs: int
+    seeds: Path | None = None
 
     @property
-    def paths(self) -> tuple[Path, Path, Path]:
+    def paths(self) -> tuple[Path, ...]:
         """All files, the page first."""
-        return self.page, self.summary, self.stimuli
+        return self.page, self.summary, *([self.seeds] if self.seeds else []), self.stimuli
 
 
 def write_report(directory: Path, on_run: Callable[[int, int], None] | None = None) -> ReportFiles:
@@ -77,7 +79,9 @@ def write_report(directory: Path, on_run: Callable[[int, int], None] | None = No
         raise ArtifactError(
             f"{directory} cannot be written: {error.strerror or error}", repair="a disk with more room"
         ) from error
-    return ReportFiles(directory / PAGE, directory / SUMMARY, directory / STIMULI, len(runs))
+    return ReportFiles(
+        directory / PAGE, directory / SUMMARY, directory / STIMULI, len(runs), directory / SEEDS if cells else None
+    )
 
 
 def _look_at_all(
