@@ -15,12 +15,8 @@ from devtools import Page, browser
 from real_parts import missing
 
 DOCS = Path(__file__).parent.parent / "build" / "docs" / "html"
-PAGES = [
-    "index.html",
-    "start/tutorial.html",
-    "concepts/norm_and_range.html",
-    "reference/generated/options/objective.html",
-]
+PAGES = ["index.html", "start/tutorial.html", "concepts/norm_and_range.html", "notebooks/notebook.html"]
+PAGES += ["reference/generated/options/objective.html"]
 AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations
   .filter((rule) => ["serious", "critical"].includes(rule.impact))
   .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`)))"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -38,5 +39,8 @@ def copy_notebooks(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Let Sphinx call `copy_notebooks`."""
+    os.environ["TTY_COMPATIBLE"] = (
+        "0"  # rich draws no bars for commands in notebooks, whatever the kernel says of colours
+    )
     app.connect("builder-inited", copy_notebooks)
     return {"parallel_read_safe": True}
