@@ -55,7 +55,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "in_the_loop": ("experiment=model_in_the_loop_2026",),
     "walker": ("experiment=walker_2019", *IMAGE, "constraint.display.mean=111", "constraint.display.std=60"),
 }
-NOT_JUDGED = {"unit": "is not in the model", "in_the_loop": "readouts centred", "walker": ""}
+NOT_JUDGED = {"unit": "which is no neuron", "in_the_loop": "readouts centred", "walker": ""}
 """What `validate` leaves out, and what it says of it."""
 
 

@@ -23,12 +23,16 @@ def read_completed(folder: Path, *needed: str) -> Result:
         needed: fields, as `result.json` names them, without which it is of no use.
 
     Raises:
-        ArtifactError: it cannot be read, a field is missing or of another type, or the run ended otherwise.
+        ArtifactError: it cannot be read, a field is missing or of another type, the run ended otherwise, or
+            what it drives is a unit inside the model.
     """
     result = read_result(folder)
     result.need("status", *needed)
     if result.status != COMPLETED:
         raise ArtifactError(f"{folder} is {result.status!r:.40}", expected="a completed run")
+    for name in result.traces:
+        if not name.startswith("neuron "):
+            raise ArtifactError(f"{folder} is of {name:.80}, which is no neuron", expected="a run of neurons")
     return result
 
 
