@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from openretina_cli.models.convolution import FRAMES_PER_FREQUENCY
-from openretina_cli.models.core_readout.settings import Settings
+from openretina_cli.models.core_readout.settings import FileSettings
 
 NONLINEARITIES: dict[str, type[nn.Module]] = {
     kind.__name__: kind
@@ -97,7 +97,7 @@ class Architecture:
         return side
 
 
-def _stack(settings: Settings, layers: int) -> int:
+def _stack(settings: FileSettings, layers: int) -> int:
     """The layer that the readout sees; left out, it means all layers side by side: the last one where there is one."""
     stack = settings.value("stack", None)
     if isinstance(stack, list) and len(stack) == 1:
@@ -109,14 +109,14 @@ def _stack(settings: Settings, layers: int) -> int:
     return stack
 
 
-def _scale(settings: Settings, name: str) -> float:
+def _scale(settings: FileSettings, name: str) -> float:
     scale = settings.number(name, getattr(Architecture, name))
     if not 0 < scale < MAX_SCALE:
         raise settings.refuse(name, "a positive number")
     return scale
 
 
-def _sizes(settings: Settings, name: str, layers: int) -> tuple[int, ...]:
+def _sizes(settings: FileSettings, name: str, layers: int) -> tuple[int, ...]:
     (default,) = getattr(Architecture, name)
     return settings.sizes(name, default, layers)[:layers]
 
@@ -127,7 +127,7 @@ def read_architecture(model_config: Mapping[str, Any]) -> Architecture:
     Raises:
         ModelError: a key is unknown, or its value is not supported; the message names both.
     """
-    settings = Settings(model_config, "model_config")
+    settings = FileSettings(model_config, "model_config")
     for name, supported in FIXED.items():
         if settings.value(name, DEFAULTS.get(name, supported)) != supported:
             raise settings.refuse(name, repr(supported))

@@ -17,7 +17,7 @@ from openretina_cli.models.core_readout.convolution import (
     Shape,
     read_convolution,
 )
-from openretina_cli.models.core_readout.settings import Settings
+from openretina_cli.models.core_readout.settings import FileSettings
 from openretina_cli.models.core_readout.weights import Weights
 
 BATCH_NORM_EPSILON = 1e-5
@@ -129,7 +129,7 @@ STACKED_SETTINGS = (
     "color_squashing_weights",
     "n_neurons_dict",
 )
-"""Settings of the stacked core, which other cores take any settings beside and overlook."""
+"""FileSettings of the stacked core, which other cores take any settings beside and overlook."""
 
 
 def norm_of(weights: Weights, name: str, channels: int, *, affine: bool) -> tuple[Tensor, Tensor]:
@@ -148,7 +148,7 @@ def norm_of(weights: Weights, name: str, channels: int, *, affine: bool) -> tupl
     return gain, offset + weights.take(f"{name}.bias", channels) if affine else offset
 
 
-def read_channels(settings: Settings, inputs: int, hidden: Sequence[int] | None) -> tuple[int, ...]:
+def read_channels(settings: FileSettings, inputs: int, hidden: Sequence[int] | None) -> tuple[int, ...]:
     """Channels from the stimulus to the last layer; the settings' own hold where the model states no hidden ones."""
     if hidden is not None:
         settings.ignore("channels")
@@ -156,7 +156,7 @@ def read_channels(settings: Settings, inputs: int, hidden: Sequence[int] | None)
     return settings.wholes("channels")
 
 
-def read_padding_setting(settings: Settings, name: str, default: bool) -> PaddingSetting:
+def read_padding_setting(settings: FileSettings, name: str, default: bool) -> PaddingSetting:
     """A padding in any of its forms."""
     value = settings.value(name, default)
     if isinstance(value, list) and len(value) == 3 and all(type(n) is int and 0 <= n < 256 for n in value):
@@ -167,7 +167,7 @@ def read_padding_setting(settings: Settings, name: str, default: bool) -> Paddin
     raise settings.refuse(name, "true, false, a number of pixels, or three of them")
 
 
-def _kernels(settings: Settings, layers: int) -> list[tuple[int, int]]:
+def _kernels(settings: FileSettings, layers: int) -> list[tuple[int, int]]:
     lengths = settings.wholes("temporal_kernel_sizes", high=4096)
     sizes = settings.wholes("spatial_kernel_sizes", high=4096)
     for name, found in (("temporal_kernel_sizes", lengths), ("spatial_kernel_sizes", sizes)):
@@ -176,7 +176,7 @@ def _kernels(settings: Settings, layers: int) -> list[tuple[int, int]]:
     return list(zip(lengths, sizes, strict=True))
 
 
-def _squash(settings: Settings, weights: Weights) -> Tensor | None:
+def _squash(settings: FileSettings, weights: Weights) -> Tensor | None:
     if settings.value("color_squashing_weights", None) is None:
         return None
     name = "core.color_squashing_layer.channel_weights"
@@ -184,7 +184,7 @@ def _squash(settings: Settings, weights: Weights) -> Tensor | None:
 
 
 def _layer(
-    settings: Settings, weights: Weights, index: int, kind: str, spec: ConvolutionSpec, pool_every: int | None
+    settings: FileSettings, weights: Weights, index: int, kind: str, spec: ConvolutionSpec, pool_every: int | None
 ) -> Layer:
     name = f"core.features.layer{index}"
     convolution = read_convolution(kind, weights, f"{name}.conv", spec)
@@ -193,7 +193,7 @@ def _layer(
     return Layer(convolution, gain, offset, nn.ELU(), pool_every is not None and index % pool_every == 0)
 
 
-def read_stacked_core(settings: Settings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
+def read_stacked_core(settings: FileSettings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
     """Build openretina's `SimpleCoreWrapper`.
 
     Args:
@@ -235,7 +235,7 @@ def read_stacked_core(settings: Settings, weights: Weights, inputs: int, hidden:
     return Core(layers, channels[-1], cut=cut, squash=squash, downsample=downsample)
 
 
-def read_dummy_core(settings: Settings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
+def read_dummy_core(settings: FileSettings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
     """Build openretina's `DummyCore`, which overlooks the settings of other cores; see `read_stacked_core`."""
     settings.ignore(*TRAINING_SETTINGS, *STACKED_SETTINGS, "channels")
     stated = settings.value("cut_first_n_frames", None) is not None

@@ -20,12 +20,12 @@ from openretina_cli.models.core_readout.readout_reader import (
     read_linear,
     read_points,
 )
-from openretina_cli.models.core_readout.settings import Settings
+from openretina_cli.models.core_readout.settings import FileSettings
 from openretina_cli.models.core_readout.weights import Weights
 from openretina_cli.models.foreign_file import shown
 
-CoreReader = Callable[[Settings, Weights, int, Sequence[int] | None], Core]
-ReadoutReader = Callable[[Settings, Weights, Session, Features], Readout]
+CoreReader = Callable[[FileSettings, Weights, int, Sequence[int] | None], Core]
+ReadoutReader = Callable[[FileSettings, Weights, Session, Features], Readout]
 
 CORES: dict[str, CoreReader] = {
     "SimpleCoreWrapper": read_stacked_core,
@@ -61,15 +61,15 @@ class Form:
     """
 
     core: CoreReader
-    core_settings: Settings
+    core_settings: FileSettings
     readout: ReadoutReader
-    readout_settings: Settings
+    readout_settings: FileSettings
     in_shape: tuple[int, int, int, int]
     hidden: Sequence[int] | None
     neurons: Mapping[str, int]
 
 
-def _in_shape(settings: Settings) -> tuple[int, int, int, int]:
+def _in_shape(settings: FileSettings) -> tuple[int, int, int, int]:
     shape = settings.wholes("in_shape", high=2**31)
     if len(shape) != 4:
         raise ModelError(f"in_shape has {len(shape)} numbers", expected="channels, frames, rows and columns")
@@ -94,15 +94,15 @@ def _form(
     readout: tuple[ReadoutReader, Mapping[str, Any]],
 ) -> Form:
     """A form with the settings that all have in common."""
-    settings = Settings(entries, "hyper_parameters")
+    settings = FileSettings(entries, "hyper_parameters")
     hidden = None if settings.value("hidden_channels", None) is None else settings.wholes("hidden_channels")
-    parts = core[0], Settings(core[1], "core"), readout[0], Settings(readout[1], "readout")
+    parts = core[0], FileSettings(core[1], "core"), readout[0], FileSettings(readout[1], "readout")
     return Form(*parts, _in_shape(settings), hidden, _neurons(entries))
 
 
 def _class_of(entries: Mapping[str, Any], part: str, known: Mapping[str, Any]) -> str:
     """The name of a part's class."""
-    settings = Settings(entries, part)
+    settings = FileSettings(entries, part)
     target = settings.value("_target_")
     if not isinstance(target, str):
         raise settings.refuse("_target_", "the name of a class")

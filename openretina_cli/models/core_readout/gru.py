@@ -25,7 +25,7 @@ from openretina_cli.models.core_readout.core import (
     norm_of,
     read_channels,
 )
-from openretina_cli.models.core_readout.settings import Settings
+from openretina_cli.models.core_readout.settings import FileSettings
 from openretina_cli.models.core_readout.weights import Weights
 
 
@@ -101,7 +101,7 @@ class ConvGru(nn.Module):
         return self.reset, self.update, self.out
 
 
-def _gate(weights: Weights, name: str, gru: Settings, inputs: int, outputs: int) -> Gate:
+def _gate(weights: Weights, name: str, gru: FileSettings, inputs: int, outputs: int) -> Gate:
     groups = gru.whole("groups", 1, low=1)
     pads = gru.flag("pad_input", True)
     sizes = [gru.whole("input_kern", low=1, high=255), gru.whole("rec_kern", low=1, high=255)]
@@ -119,7 +119,7 @@ def _gate(weights: Weights, name: str, gru: Settings, inputs: int, outputs: int)
     return Gate(seen, kept, padding=sizes[0] // 2 if pads else 0, groups=groups)
 
 
-def _read_gru(settings: Settings, weights: Weights, inputs: int) -> tuple[ConvGru, int]:
+def _read_gru(settings: FileSettings, weights: Weights, inputs: int) -> tuple[ConvGru, int]:
     gru = settings.part("gru_kwargs")
     outputs = gru.whole("rec_channels", low=1)
     gates = [
@@ -134,7 +134,7 @@ def _read_gru(settings: Settings, weights: Weights, inputs: int) -> tuple[ConvGr
 class _LayerReader:
     """Builds the layers of a recurrent core, which share their settings."""
 
-    def __init__(self, settings: Settings, weights: Weights) -> None:
+    def __init__(self, settings: FileSettings, weights: Weights) -> None:
         self.weights = weights
         self.kind = settings.choice("convolution_type", tuple(CONVOLUTIONS), "custom_separable")
         self.bias = settings.flag("bias", True)
@@ -171,7 +171,7 @@ class _LayerReader:
         return Layer(convolution, torch.ones(channels), torch.zeros(channels), self.nonlinearity(), pool=False)
 
 
-def _paddings(settings: Settings, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+def _paddings(settings: FileSettings, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
     """Padding of each layer.
 
     The settings count as true or false. The list is off by one, as in openretina: the first hidden layer gets none, and
@@ -184,7 +184,7 @@ def _paddings(settings: Settings, sizes: Sequence[int]) -> list[tuple[int, int, 
     return [first, *([none, *hidden[1:]][: len(sizes)])]
 
 
-def read_gru_core(settings: Settings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
+def read_gru_core(settings: FileSettings, weights: Weights, inputs: int, hidden: Sequence[int] | None) -> Core:
     """Build openretina's `ConvGRUCore`; see `read_stacked_core`.
 
     The published model passes no session to its core, so that `log_speed_SESSION` is saved and never used.

@@ -20,7 +20,7 @@ from openretina_cli.models.core_readout.readout import (
     PointReadout,
     Readout,
 )
-from openretina_cli.models.core_readout.settings import Settings
+from openretina_cli.models.core_readout.settings import FileSettings
 from openretina_cli.models.core_readout.weights import Weights
 from openretina_cli.models.readout import gaussian_masks, mask_grid
 
@@ -84,7 +84,7 @@ def _bias(weights: Weights, name: str, neurons: int) -> Tensor:
     return weights.take(name, neurons) if name in weights else torch.zeros(neurons)
 
 
-def read_gaussian_masks(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:
+def read_gaussian_masks(settings: FileSettings, weights: Weights, session: Session, seen: Features) -> Readout:
     """Build one session of openretina's `MultiGaussianMaskReadout`.
 
     Args:
@@ -112,7 +112,7 @@ def read_gaussian_masks(settings: Settings, weights: Weights, session: Session, 
     return MaskReadout(masks.movedim(0, -1), features, bias)
 
 
-def read_factorised(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:
+def read_factorised(settings: FileSettings, weights: Weights, session: Session, seen: Features) -> Readout:
     """Build one session of openretina's `MultiFactorizedReadout`; see `read_gaussian_masks`."""
     settings.ignore("mask_l1_reg", "weights_l1_reg", "laplace_mask_reg", "init_mask", "init_weights", "init_scales")
     settings.ignore("readout_reg_avg", "mask_size")
@@ -134,7 +134,7 @@ def read_factorised(settings: Settings, weights: Weights, session: Session, seen
 
 
 def _shared(
-    settings: Settings, weights: Weights, name: str, index: str, session: Session, axis: int
+    settings: FileSettings, weights: Weights, name: str, index: str, session: Session, axis: int
 ) -> tuple[Tensor, int]:
     """Which of the positions or features each neuron uses, and how many of them there are."""
     if settings.value(name, None) is None:
@@ -145,7 +145,7 @@ def _shared(
     return weights.index(f"{session.prefix}.{index}", session.neurons, count), count
 
 
-def read_points(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:
+def read_points(settings: FileSettings, weights: Weights, session: Session, seen: Features) -> Readout:
     """Build one session of openretina's `MultiSampledGaussianReadout`; see `read_gaussian_masks`.
 
     At evaluation the points are the means that were learnt; their spread does not matter.
@@ -176,7 +176,7 @@ NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
 """What a linear-nonlinear readout may name."""
 
 
-def read_linear(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:
+def read_linear(settings: FileSettings, weights: Weights, session: Session, seen: Features) -> Readout:
     """Build one session of openretina's `MultipleLNPReadout`, or a clone of its first; see `read_gaussian_masks`."""
     settings.ignore("smooth_weight", "sparse_weight", "smooth_regularizer", "laplace_padding", "bias")
     settings.ignore("readout_reg_avg")
@@ -192,7 +192,7 @@ def read_linear(settings: Settings, weights: Weights, session: Session, seen: Fe
     return LinearReadout(kernel[:, :, 0], bias, nonlinearity, gain, offset)
 
 
-def read_contrast(settings: Settings, weights: Weights, session: Session, seen: Features) -> Readout:
+def read_contrast(settings: FileSettings, weights: Weights, session: Session, seen: Features) -> Readout:
     """Build one session of openretina's `MultiSpatialContrastReadout`; see `read_gaussian_masks`.
 
     All that it needs is in the state dict, and the files that its filters once came from are not.

@@ -14,7 +14,7 @@ from openretina_cli.models.foreign_file import shown
 _MISSING = object()
 
 
-class Settings:
+class FileSettings:
     """The settings of one part of the model.
 
     Args:
@@ -90,13 +90,13 @@ class Settings:
             raise self.refuse(name, "one of " + ", ".join("null" if option is None else option for option in options))
         return value
 
-    def part(self, name: str) -> Settings:
+    def part(self, name: str) -> FileSettings:
         """The settings below one of them."""
         self._known.add(name)
         entries = members_of(self._entries.get(name))
         if entries is None:
             raise ModelError(f"the checkpoint lacks the settings {self._where}.{name}")
-        return Settings(entries, f"{self._where}.{name}")
+        return FileSettings(entries, f"{self._where}.{name}")
 
     def ignore(self, *names: str) -> None:
         """Know settings that do not matter when a model is used."""
