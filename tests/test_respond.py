@@ -19,6 +19,7 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.finding.natural import field_of
 from openretina_cli.finding.runs import Stimulus, model_of
 from openretina_cli.main import main
+from openretina_cli.output.tensor import tensor_bytes
 from openretina_cli.report import write_report
 from openretina_cli.run.model import build_model
 from openretina_cli.run.natural import clips_of
@@ -175,13 +176,18 @@ def movie(tmp_path: Path) -> Path:
 
 
 def test_percentiles_are_those_of_a_plain_loop_over_clips(runs: Path, movie: Path) -> None:
+    rows, columns = np.mgrid[:8, :6]
+    spot = np.ones((1, 8, 1, 1)) * np.exp(-((rows - 3) ** 2 + (columns - 2) ** 2) / 2)
+    spot *= 5 / np.linalg.norm(spot)  # the norm that the run's constraints hold
+    (runs / "neuron=2" / "stimulus.pt").write_bytes(tensor_bytes(spot.astype(np.float32)))
     words = (f"natural={(count := 40)}", f"movie={movie}")
     assert main(["respond", str(runs), *MODEL, *words]) == 0
-    rows = rows_of(runs / "natural.csv")
+    table = rows_of(runs / "natural.csv")
     clips = clips_of(torch.load(movie, weights_only=True), 8, count)
     for neuron in range(3):
         stimulus = torch.from_numpy(read_stimulus(runs / f"neuron={neuron}"))
         field = field_of(stimulus.numpy())
+        assert isinstance(field, str) == (neuron < 2), "the first two are noise, which has no centre"
         window = 1.0 if isinstance(field, str) else torch.from_numpy(field.window(8, 6)).float()
         answers = []
         for clip in clips:
@@ -190,7 +196,7 @@ def test_percentiles_are_those_of_a_plain_loop_over_clips(runs: Path, movie: Pat
                 answer = Tiny()((windowed * stimulus.norm() / windowed.norm())[None])[0, :, neuron].mean()
             answers.append(float(answer))
         own = plain(runs / f"neuron={neuron}")[neuron]
-        optimised, baseline = (row for row in rows if row["stimulus"] == f"neuron={neuron}")
+        optimised, baseline = (row for row in table if row["stimulus"] == f"neuron={neuron}")
         # float32 responses
         assert float(optimised["objective"]) == pytest.approx(own, abs=1e-6)
         assert float(optimised["percentile"]) == pytest.approx(100 * np.mean(np.array(answers) < own))
@@ -201,8 +207,8 @@ def test_percentiles_are_those_of_a_plain_loop_over_clips(runs: Path, movie: Pat
         stated = json.loads((runs / f"neuron={neuron}" / "result.json").read_text())["natural"]
         assert (stated["percentile"], stated["clips"]) == (float(optimised["percentile"]), count)
     write_report(runs)
-    table = rows_of(runs / "summary.csv")
-    assert [row["natural_percentile"] for row in table] == [row["percentile"] for row in rows if row["percentile"]]
+    summary = rows_of(runs / "summary.csv")
+    assert [row["natural_percentile"] for row in summary] == [row["percentile"] for row in table if row["percentile"]]
 
 
 def test_runs_are_left_as_they_are_where_the_files_go_elsewhere(runs: Path, movie: Path, tmp_path: Path) -> None:

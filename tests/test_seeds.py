@@ -177,7 +177,8 @@ def test_the_table_describes_as_the_result_does(sweep: Path) -> None:
 
 
 def test_a_finding_of_any_verb_is_on_the_page_and_a_strange_one_is_not(sweep: Path, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("")
+    for name in ("table.csv", "../secret.png"):
+        (tmp_path / name).write_text("")
     content = finding("Asked", "answered", "../secret.png", ["table.csv", "gone.csv"], [["a", "b"]] * (MOST_ROWS + 9))
     (tmp_path / "census.finding.json").write_text(json.dumps(content))
     (tmp_path / "broken.finding.json").write_text("{")
