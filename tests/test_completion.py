@@ -13,7 +13,7 @@ from openretina_cli.completion import candidates, words_of
 from openretina_cli.main import main
 
 Complete = Callable[..., list[str]]
-VERBS = ["export", "optimize", "models", "render", "report", "respond", "tune", "validate"]
+VERBS = ["export", "optimize", "models", "probe", "render", "report", "respond", "tune", "validate"]
 
 
 @pytest.fixture
