@@ -55,7 +55,7 @@ OVERRIDES = {
     "--model-path": "model=core_readout model.path={}",
     "--save-folder": "out={}",
     "--device": "device={}",
-    "--model-id": "model.members=[{}]",
+    "--model-id": "'model.members=[{}]'",
     "--time-steps-stimulus": "stimulus.frames={}",
 }
 """Flags of `openretina visualize` with a value, as overrides."""
@@ -111,7 +111,9 @@ def replacement(argv: Sequence[str]) -> SettingError:
     pairs = dict(itertools.pairwise(words))
     said = [OVERRIDES[flag].format(shlex.quote(pairs[flag])) for flag in OVERRIDES if flag in pairs]
     said = ["model=hoefling_2024", *said] if "--is-hoefling-ensemble-model" in words else said
-    repair = " ".join(["openretina optimize -m", *(said or ["model.path=FILE.ckpt"]), "session=all neuron=all"])
+    repair = " ".join(
+        ["openretina optimize -m", *(said or ["model=core_readout model.path=FILE.ckpt"]), "session=all neuron=all"]
+    )
     return SettingError("openretina visualize was replaced by openretina optimize", repair=repair)
 
 
