@@ -76,24 +76,30 @@ function seedStrip(run) {
   return make("div", { className: "seeds" }, ...thumbs, more);
 }
 
-/** The picture of the strongest channel, light where the stimulus is light at its peak. */
+const thumbs = new Map(); // run -> its small picture, and the theme that it was made for
+
+/** The picture of the strongest channel, one pixel per value, light where the stimulus is light at its peak. */
+function thumbOf(run) {
+  const known = thumbs.get(run);
+  if (known?.dark === colors.dark) return known.image;
+  const place = run.scales.indexOf(Math.max(...run.scales)),
+    [rows, columns] = run.size;
+  const course = wholeNumbersOf(run.temporal).subarray(place * run.frames, (place + 1) * run.frames);
+  const sign = course.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0) < 0 ? -1 : 1;
+  const bytes = bytesOf(run.spatial).subarray(place * rows * columns, (place + 1) * rows * columns);
+  const image = imageOf(Float64Array.from(bytes, (value) => sign * (value / 127 - 1)), columns, rows);
+  thumbs.set(run, { dark: colors.dark, image });
+  return image;
+}
+
 function drawThumb(canvas, run) {
-  const pictures = picturesOf(run),
-    context = contextOf(canvas, THUMB.edge, THUMB.edge);
-  if (!pictures) return;
-  const extreme = (course) => course.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
-  const strongest = pictures.channels.reduce((a, b) =>
-    Math.abs(extreme(b.temporal)) > Math.abs(extreme(a.temporal)) ? b : a,
-  );
-  const sign = extreme(strongest.temporal) < 0 ? -1 : 1;
-  const { rows, columns } = pictures,
-    scale = THUMB.edge / Math.max(rows, columns);
+  const context = contextOf(canvas, THUMB.edge, THUMB.edge);
+  if (!run.spatial) return;
+  const image = thumbOf(run),
+    scale = THUMB.edge / Math.max(image.width, image.height);
+  const [width, height] = [image.width * scale, image.height * scale];
   context.imageSmoothingEnabled = false;
-  const values = strongest.spatial.map((value) => sign * value),
-    [width, height] = [columns * scale, rows * scale];
-  const left = (THUMB.edge - width) / 2,
-    top = (THUMB.edge - height) / 2;
-  context.drawImage(imageOf(values, columns, rows), left, top, width, height);
+  context.drawImage(image, (THUMB.edge - width) / 2, (THUMB.edge - height) / 2, width, height);
 }
 
 /** The seeds of a run's cell as a table, and their mean where they agree. */
