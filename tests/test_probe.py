@@ -33,6 +33,7 @@ from openretina_cli.main import main
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.retina import Retina
 from openretina_cli.probe.base import Answer, Optimum, Played, Probe, Scene
+from openretina_cli.report.findings import read_findings
 from openretina_cli.run.model import build_model
 from openretina_cli.simulation.retina import SimulatedRetina
 
@@ -255,7 +256,7 @@ def test_the_mei_of_a_linear_cell_is_its_average_at_every_frame_of_the_window(st
     retina = Linear(weights, stride)
     stimulus = torch.zeros(1, 2, 14, 5, 6, requires_grad=True)
     (gradient,) = torch.autograd.grad(retina(stimulus)[0, 1:4, 1].mean(), stimulus)
-    optimum = Optimum(gradient[0].numpy(), (1, 4))
+    optimum = Optimum(gradient[0].numpy(), (1, 4), Path())
     answer = measured(retina, "probe=[white_noise]", optima={1: optimum})["white_noise"]
     assert np.isnan(answer.columns["mei_cosine"][0])
     assert answer.columns["mei_cosine"][1] == pytest.approx(1, abs=1e-4)
@@ -550,6 +551,18 @@ def test_the_average_is_compared_with_the_mei_of_a_run(tmp_path: Path, capsys: p
     assert "another model.pixel_size" in capsys.readouterr().err
     assert probe(tmp_path / "other", *words[:1], "neuron=2", words[3]) == 2
     assert "holds no MEI of these neurons" in capsys.readouterr().err
+
+
+def test_the_folder_of_an_mei_gets_the_figure_of_its_cell_and_the_page_shows_it(tmp_path: Path) -> None:
+    runs, same = tmp_path / "runs", ("model.frame_rate=20", "model.pixel_size=50")
+    assert optimize(runs / "a", "neuron=0", *same) == main(["report", str(runs)]) == 0
+    assert probe(tmp_path / "out", "probe=[chirp]", "neuron=[0,1]", f"runs={runs}") == 0
+    (row, _) = rows_of(tmp_path / "out" / "probe.csv")
+    (found,) = read_findings(runs / "a")
+    assert found["picture"] == "probe.png"
+    assert (runs / "a" / "probe.png").read_bytes() == (tmp_path / "out" / "neuron_0.png").read_bytes()
+    assert found["table"] == [["number", "value"], ["ON-OFF", f"{float(row['chirp_on_off']):.3g}"]]
+    assert "probe.png" in (runs / "index.html").read_text(encoding="utf-8")
 
 
 MISTAKES = {

@@ -13,7 +13,15 @@ from openretina_cli.errors import SettingError
 from openretina_cli.finding import runs
 from openretina_cli.finding.files import png_bytes
 from openretina_cli.finding.probe_figure import draw_probes
-from openretina_cli.finding.probe_files import all_arrays, columns_of, packed, table_text, unpacked
+from openretina_cli.finding.probe_files import (
+    all_arrays,
+    columns_of,
+    headlines,
+    packed,
+    show_in_run,
+    table_text,
+    unpacked,
+)
 from openretina_cli.finding.probe_settings import ProbeSettings
 from openretina_cli.finding.probing import OUTSIDE, Listener, Report, amplitudes, probe_neurons
 from openretina_cli.finding.runs import type_label
@@ -70,7 +78,7 @@ def _optima(
             _check_model(result.settings.get("model"), settings.values["model"], stimulus.name)
             values = stimulus.values(retina.facts)
             window = stimulus.window(retina.facts.response_frames(values.shape[1]))
-            found[result.neurons[0]] = Optimum(values, window)
+            found[result.neurons[0]] = Optimum(values, window, result.path.parent)
     if not found:
         raise SettingError(
             f"runs={folder} holds no MEI of these neurons", expected="runs of objective=mei, one neuron each"
@@ -176,6 +184,8 @@ def run_probes(
             label = type_label(scene.facts, session, neuron)
             figure = draw_probes(probes, scene, answers, number, f"{title}, {label}" if label else title)
             folder.add(name, png_bytes(figure))
+        if (optimum := scene.optima.get(neuron)) is not None:
+            show_in_run(optimum.folder, headlines(probes, answers, number), (folder.path / name).read_bytes())
         report("drawing", number + 1, len(names))
     folder.close()
     return Probed(probes, scene, session, answers, folder.path)

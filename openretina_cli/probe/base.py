@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -30,10 +31,12 @@ class Optimum:
     Attributes:
         values: `(channel, time, height, width)`.
         window: response frames `[start, stop)` that the run optimised.
+        folder: of the run.
     """
 
     values: NDArray[np.float32]
     window: tuple[int, int]
+    folder: Path
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ All neurons are asked at once. Written, numbers first and whole or not at all:
                  a number means nothing
   probe.npz      the same with traces, tuning curves and averages
   probe.json     settings, model, and what stands for equal results
-  neuron_N.png   a figure per neuron
+  neuron_N.png   a figure per neuron; with runs= also probe.png in the folder of
+                 the cell's MEI, which the report of the runs shows
 
 The same command with the same out= goes on where it was interrupted.
 """
@@ -76,22 +77,15 @@ def complete(before: Sequence[str], word: str) -> Iterator[str]:
 
 
 def _print(done: Probed, console: SafeConsole) -> None:
-    from openretina_cli.finding.probe_files import columns_of
+    from openretina_cli.finding.probe_files import headlines
     from openretina_cli.finding.probing import OUTSIDE
     from openretina_cli.finding.runs import type_label
 
-    found = columns_of(done.answers)
-    shown = {
-        f"{name}_{column}": title
-        for name, probe in done.probes.items()
-        for column, title in probe.headline.items()
-        if f"{name}_{column}" in found
-    }
-    keys = list(shown)[:MOST_COLUMNS]
-    titles = [shown[key] for key in keys]
+    rows = [headlines(done.probes, done.answers, row) for row in range(min(len(done.scene.neurons), MOST_ROWS))]
+    titles = list(rows[0])[:MOST_COLUMNS]
     table = columns_table(("neuron", "type", *titles), ("neuron", *titles))
     for row, neuron in enumerate(done.scene.neurons[:MOST_ROWS]):
-        cells = (f"{found[key][row]:.3g}" if found[key][row] == found[key][row] else "-" for key in keys)
+        cells = (f"{value:.3g}" if (value := rows[row][title]) == value else "-" for title in titles)
         table.add_row(str(neuron), one_line(type_label(done.scene.facts, done.session, neuron), 200), *cells)
     console.print(table)
     if len(done.scene.neurons) > MOST_ROWS:
@@ -119,7 +113,7 @@ def run(argv: Sequence[str]) -> None:
     folder = ProbeFolder(Path(settings.out).expanduser(), settings.overwrite)
     folder.check()
     console = make_console()
-    from openretina_cli.finding.command import load_model
+    from openretina_cli.finding.command import load_model, show_on_page
     from openretina_cli.finding.probe_job import TRIED_FRAMES, run_probes
     from openretina_cli.run.model import choose_device
 
@@ -130,3 +124,5 @@ def run(argv: Sequence[str]) -> None:
         console.print(f"{folder.path} holds all of this; overwrite=true makes it anew", overflow="fold")
     else:
         _print(done, console)
+        if settings.runs is not None:
+            show_on_page(Path(settings.runs).expanduser(), console)
