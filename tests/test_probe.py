@@ -485,6 +485,17 @@ def test_results_of_other_settings_stay_unless_overwritten(tmp_path: Path, capsy
     assert [row["neuron"] for row in rows_of(tmp_path / "out" / "probe.csv")] == ["2"]
 
 
+def test_a_figure_drawn_by_a_later_command_goes_with_its_results(tmp_path: Path) -> None:
+    out, words = tmp_path / "out", ("probe=[flashes]", "neuron=0")
+    assert probe(out, *words, "figures=false") == 0
+    assert probe(out, *words) == 0
+    before = (out / "neuron_0.png").read_bytes()
+    assert probe(out, *words, "probe.flashes.flash_s=0.3", "overwrite=true") == 0
+    assert (out / "neuron_0.png").read_bytes() != before
+    assert probe(out, *words, "overwrite=true", "figures=false") == 0
+    assert "neuron_0.png" not in names_in(out)
+
+
 def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("probe=[chirp,flashes]", "neuron=all", "figures=false")
     played: list[str] = []

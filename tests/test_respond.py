@@ -476,3 +476,13 @@ def test_help_names_every_setting_and_file(verb: str, capsys: pytest.CaptureFixt
     for name in (*names, "model=", "device=", "out="):
         assert name in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_was_found_on_a_run_goes_with_it(runs: Path) -> None:
+    folder = runs / "neuron=0"
+    (folder / "notes.txt").write_text("mine")
+    assert main(["tune", str(folder), *MODEL, "points=3"]) == 0
+    assert {*TUNE} <= {path.name for path in folder.iterdir()}
+    assert optimize(folder, "neuron=2", "overwrite=true") == 0
+    assert {path.name for path in folder.iterdir()}.isdisjoint(TUNE)
+    assert (folder / "notes.txt").is_file()

@@ -126,6 +126,14 @@ def test_other_settings_are_other_cells_and_one_seed_is_none(tmp_path: Path) -> 
     assert (cell.runs, cell.mean) == ((2, 0, 1), 1.0)
 
 
+@pytest.mark.parametrize("name", ["neuron", "objective.neuron", "objective.channel"])
+def test_cells_whose_seeds_are_their_numbers_are_not_seeds_of_one(name: str, tmp_path: Path) -> None:
+    def run(seed: int) -> Run:
+        return Run(tmp_path, f"{seed}", "./", "completed", seed=seed, settings={"seed": f"{seed}", name: f"{seed}"})
+
+    assert together([run(1), run(2)])[1] == []
+
+
 def test_a_report_without_cells_has_no_table_of_them(sweep: Path, tmp_path: Path) -> None:
     tree = (sweep / "neuron=3,seed=0" / "result.json").read_bytes()
     (tmp_path / "run").mkdir()

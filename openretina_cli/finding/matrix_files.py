@@ -16,12 +16,13 @@ from openretina_cli.finding.matrix_figure import draw_matrix
 from openretina_cli.finding.natural import FILE as NATURAL
 from openretina_cli.finding.natural import Control, natural_csv
 from openretina_cli.finding.types import TypeTable
-from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.report.findings import finding
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import FINDING
 from openretina_cli.text import csv_cell, csv_text
 
 MATRIX, TABLE, SELECTIVITY, CONFUSION = "response_matrix.npz", "responses.csv", "selectivity.csv", "confusion.csv"
-FIGURE, PLACE = "response_matrix.png", f"respond{ENDING}"
+FIGURE, PLACE = "response_matrix.png", f"respond{FINDING}"
 
 
 def _save_matrix(responses: Responses, against: Responses | None, path: Path) -> None:

@@ -13,11 +13,12 @@ from openretina_cli.finding.files import number, publish, save_bytes
 from openretina_cli.finding.runs import type_label
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.probe.base import Answer, Probe
-from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.report.findings import finding
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import FINDING
 from openretina_cli.text import csv_text
 
-FIGURE, PLACE = "probe.png", f"probe{ENDING}"
+FIGURE, PLACE = "probe.png", f"probe{FINDING}"
 """What the folder of a run gets."""
 Arrays = dict[str, NDArray[np.generic]]
 KINDS = ("columns", "arrays", "axes")

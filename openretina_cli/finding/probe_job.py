@@ -172,7 +172,7 @@ def run_probes(
     answers = probe_neurons(
         probes, scene, listener, known, lambda name, answer: folder.keep(name, packed(answer)), report
     )
-    if not folder.finished:
+    if not folder.lists(names):
         folder.write(
             all_arrays(answers, scene.facts, session, scene.neurons),
             table_text(answers, scene.facts, session, scene.neurons),

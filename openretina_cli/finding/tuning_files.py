@@ -13,12 +13,13 @@ from openretina_cli.errors import ArtifactError
 from openretina_cli.finding.files import number, png_bytes, publish, save_bytes
 from openretina_cli.finding.tuning import Curve
 from openretina_cli.finding.tuning_figure import draw_tuning
-from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.report.findings import finding
 from openretina_cli.store.files import read_mapping
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import FINDING
 from openretina_cli.text import csv_text
 
-TABLE, FIGURE, PLACE = "tuning.csv", "tuning.png", f"tune{ENDING}"
+TABLE, FIGURE, PLACE = "tuning.csv", "tuning.png", f"tune{FINDING}"
 HEADER = (
     *("curve", "x_name", "x", "y_name", "y", "response", "percent_of_maximum"),
     *("slope_x", "slope_y", "outside_range"),

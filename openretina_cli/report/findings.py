@@ -14,10 +14,9 @@ from typing import Any
 
 from openretina_cli.errors import ArtifactError
 from openretina_cli.store.files import read_mapping
-from openretina_cli.store.names import is_plain
+from openretina_cli.store.names import FINDING, is_plain
 from openretina_cli.store.values import text, texts
 
-ENDING = ".finding.json"
 MOST = 8
 """Findings of one folder."""
 MOST_ROWS, MOST_COLUMNS = 60, 12
@@ -49,7 +48,7 @@ def finding(
 def read_findings(folder: Path) -> list[dict[str, Any]]:
     """The findings in a folder, by name, read as untrusted data; what does not fit is left out."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(ENDING) and is_plain(name))
+        names = sorted(name for name in os.listdir(folder) if name.endswith(FINDING) and is_plain(name))
     except OSError:
         return []
     found = []

@@ -24,6 +24,8 @@ AGREE = 0.8
 """Mean cosine of the pairs of seeds from which on their mean says something about each of them."""
 ASIDE = ("output.", "device", "seed")
 """Settings that do not tell cells from each other."""
+ASKED = ("session", "neuron", "group", "objective.", "model.")
+"""Settings that say who is asked and for what, and tell cells apart even where they are equal to the seed."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def _groups(runs: Sequence[Run]) -> Iterator[list[int]]:
 
 def _follows_seed(name: str, runs: Sequence[Run]) -> bool:
     """Whether a setting is filled in from the seed, as `file=start_${seed}.pt` is not, and `number=${seed}` is."""
+    if name.startswith(ASKED) and not name.endswith(".seed"):
+        return False
     return all(run.settings.get(name) == str(run.seed) for run in runs)
 
 

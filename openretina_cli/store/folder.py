@@ -10,10 +10,11 @@ from typing import Any
 
 from openretina_cli.errors import ArtifactError, OpenRetinaError, SettingError
 from openretina_cli.store.aside import aside, is_being_written, locked, move_folder
+from openretina_cli.store.files import read_mapping
 from openretina_cli.store.identity import is_of_later_version
-from openretina_cli.store.names import FAILURE, OUTPUTS, RESULT, is_plain
+from openretina_cli.store.names import FAILURE, FINDING, OUTPUTS, RESULT, is_plain
 from openretina_cli.store.result import SHOWN, read_result
-from openretina_cli.store.values import texts
+from openretina_cli.store.values import text, texts
 
 Stamp = tuple[int, int]
 """Which file a result is: its inode and the time of its last change, in ns."""
@@ -139,7 +140,8 @@ class RunFolder:
         """Move what was written aside into place: all at once where nothing is there yet, else the result last.
 
         The earlier result is removed first and the new one comes last, so that a result never vouches for other files;
-        other files of the earlier run are removed with its result. Commands that publish into one folder take turns.
+        other files of the earlier run are removed with its result, and so is what verbs found on it. Commands that
+        publish into one folder take turns.
 
         Args:
             place: the folder to move.
@@ -163,8 +165,18 @@ class RunFolder:
         listed: tuple[str, ...] = ()
         with suppress(ArtifactError):
             listed = texts(read_result(self.path).tree.get("files")) or ()
+        if self.stamp is not None:
+            listed = (*listed, *self._found())
         for name in (RESULT, FAILURE):
             (self.path / name).unlink(missing_ok=True)
         for name in (*OUTPUTS, *filter(is_plain, listed)):
             with suppress(OSError):  # the numbers that are to come matter more
                 (self.path / name).unlink()
+
+    def _found(self) -> Iterator[str]:
+        """What verbs found on the earlier run, see `report.findings`."""
+        for path in self.path.glob(f"*{FINDING}"):
+            with suppress(ArtifactError):
+                tree = read_mapping(path)
+                yield from (text(tree.get("picture")) or "", *(texts(tree.get("files")) or ()))
+            yield path.name

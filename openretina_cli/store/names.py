@@ -17,6 +17,8 @@ OUTPUTS = (STIMULUS, HISTORY, RESPONSE, VIDEO, *(f"{FIGURE}.{ending}" for ending
 """What a run wrote whose result has no list of files."""
 RESULT = "result.json"
 FAILURE = "failure.json"
+FINDING = ".finding.json"
+"""Ending of the files in which verbs state what they found on a run, or on the runs of a folder."""
 OVERRIDES = ".hydra/overrides.yaml"
 CONFIG = ".hydra/config.yaml"
 

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from openretina_cli.store.files import RefusedError, read_bytes, read_mapping, r
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.json_file import json_bytes
 from openretina_cli.store.names import is_plain
+from openretina_cli.store.values import texts
 
 RECORD, ARRAYS, TABLE = "probe.json", "probe.npz", "probe.csv"
 PARTS = "unfinished"
@@ -80,15 +81,20 @@ class ProbeFolder:
             return bool(read_mapping(self.path / RECORD).get(IDENTITY) == self._identity)
         return False
 
+    def lists(self, names: Iterable[str]) -> bool:
+        """Whether the record is that of these results, and names these files, so that they are removed with it."""
+        return self.finished and set(names) <= set(self._listed())
+
+    def _listed(self) -> list[str]:
+        with suppress(ArtifactError):
+            return [name for name in texts(read_mapping(self.path / RECORD).get("files")) or () if is_plain(name)]
+        return []
+
     def _clear(self) -> None:
         """Remove earlier results, their record first."""
-        listed: object = []
-        with suppress(ArtifactError):
-            listed = read_mapping(self.path / RECORD).get("files")
-        (self.path / RECORD).unlink(missing_ok=True)
-        for name in listed if isinstance(listed, list) else []:
-            if isinstance(name, str) and is_plain(name):
-                (self.path / name).unlink(missing_ok=True)
+        listed = self._listed()
+        for name in (RECORD, *listed):
+            (self.path / name).unlink(missing_ok=True)
 
     def known(self, name: str) -> dict[str, NDArray[np.generic]] | None:
         """What an interrupted command kept under a name; None where it kept nothing, or of something else."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from openretina_cli.errors import ArtifactError
-from openretina_cli.report.findings import ENDING, finding
+from openretina_cli.report.findings import finding
 from openretina_cli.run.natural import CLIPS
 from openretina_cli.store.folder import RunFolder
 from openretina_cli.store.json_file import json_bytes
+from openretina_cli.store.names import FINDING
 from openretina_cli.text import csv_text
 from openretina_cli.validation.figure import write_figure
 from openretina_cli.validation.held_out import Rescored
@@ -21,7 +22,7 @@ from openretina_cli.validation.verdict import Validation, by_type
 
 TABLE = "validation.csv"
 FIGURE = "validation.png"
-PLACE = f"validate{ENDING}"
+PLACE = f"validate{FINDING}"
 HELD_OUT = "held_out.csv"
 
 
