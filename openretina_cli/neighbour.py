@@ -91,14 +91,19 @@ def help_lines(width: int) -> list[str]:
 
 
 def hand_over(argv: Sequence[str]) -> Any:
-    """Run the package's own command in this process, as its script would, and return what that returns.
+    """Run the package's own command in this process, as its script would, and return what that returns, or an error.
 
     Args:
         argv: the words after the name of the program.
     """
-    from importlib.metadata import distribution
+    from importlib.metadata import PackageNotFoundError, distribution
 
-    entry = next(point for point in distribution(PACKAGE).entry_points if point.name == PACKAGE)
+    try:
+        entry = next(point for point in distribution(PACKAGE).entry_points if point.name == PACKAGE)
+    except (PackageNotFoundError, StopIteration):  # sources on PYTHONPATH
+        return (
+            f"openretina: error: {argv[0]} belongs to {_folder()}, which is not installed. Try: pip install openretina"
+        )
     sys.argv[:] = [str(Path(sys.argv[0]).with_name(PACKAGE)), *argv]
     return getattr(import_module(entry.module), entry.attr)()
 

@@ -123,3 +123,10 @@ def test_models_says_who_has_the_name(
     assert main(["models"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert ("pip install --force-reinstall --no-deps openretina-cli" in text) == lost
+
+
+def test_sources_that_are_not_installed_are_told_in_one_line(beside: Path) -> None:
+    (beside / "openretina-9.9.dist-info" / "entry_points.txt").unlink()
+    error = str(neighbour.hand_over(["train"]))
+    assert "which is not installed. Try: pip install openretina" in error
+    assert "\n" not in error

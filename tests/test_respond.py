@@ -380,10 +380,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize("verb", ["respond", "tune"])
 def test_a_run_of_a_unit_inside_the_model_is_not_taken_for_one_of_neurons(
-    verb: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+    verb: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _edited(sweep, traces=["channel 0 of core.layer"])
-    assert main([verb, str(sweep), *MODEL]) == 1
+    _edited(runs, traces=["channel 0 of core.layer"])
+    assert main([verb, str(runs), *MODEL]) == 1
     assert "is of channel 0 of core.layer, which is no neuron" in capsys.readouterr().err
 
 

@@ -18,7 +18,7 @@ from openretina_cli.config.compose import compose_settings
 from openretina_cli.main import main
 from openretina_cli.output.tensor import tensor_bytes
 from openretina_cli.report import write_report
-from openretina_cli.report.findings import MOST_ROWS, finding, read_findings
+from openretina_cli.report.findings import MOST_ROWS, OLDER, finding, read_findings
 from openretina_cli.report.run import Run
 from openretina_cli.report.seeds import together
 from openretina_cli.run.model import build_model
@@ -182,6 +182,21 @@ def test_the_table_describes_as_the_result_does(sweep: Path) -> None:
                     assert row[f"{channel}_{name}"] == ""
                     assert numbers["reasons"].get(name), name
         assert float(row["colour_angle_deg"]) == pytest.approx(stated["colour"]["angle_deg"], rel=1e-5)
+
+
+def test_a_finding_that_is_older_than_a_run_says_so(sweep: Path, tmp_path: Path) -> None:
+    for name, finished in (("first", "2026-11-01T10:00:00+00:00"), ("second", "2026-11-02T10:00:00+00:00")):
+        tree = json.loads((sweep / "neuron=3,seed=0" / "result.json").read_text())
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps({**tree, "finished": finished}))
+        for place in (tmp_path, tmp_path / name):
+            content = {**finding("Asked", "answered", "", []), "made": "2026-11-01T10:00:00+00:00"}
+            (place / "mine.finding.json").write_text(json.dumps(content))
+    (tmp_path / "new.finding.json").write_text(json.dumps(finding("Asked", "anew", "", [])))
+    write_report(tmp_path)
+    data = data_of(tmp_path)
+    assert [one["text"] for one in data["findings"]] == [f"{OLDER}answered", "anew"]
+    assert [run["findings"][0]["text"] for run in data["runs"]] == ["answered", f"{OLDER}answered"]
 
 
 def test_a_finding_of_any_verb_is_on_the_page_and_a_strange_one_is_not(sweep: Path, tmp_path: Path) -> None:

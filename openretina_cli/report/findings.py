@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from openretina_cli.store.values import text, texts
 
 MOST = 8
 """Findings of one folder."""
+OLDER = "(Found before the newest run here was made.) "
 MOST_ROWS, MOST_COLUMNS = 60, 12
 """Of a table on the page; the file that it is from holds all of it."""
 
@@ -42,11 +44,17 @@ def finding(
         of: what the files depend on, so that a verb can tell whether they are to be made anew.
     """
     told = {"title": title, "text": words, "picture": picture, "files": list(files), "table": list(table)}
-    return {"schema": 1, **told, "of": dict(of or {})}
+    made = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"schema": 1, "made": made, **told, "of": dict(of or {})}
 
 
-def read_findings(folder: Path) -> list[dict[str, Any]]:
-    """The findings in a folder, by name, read as untrusted data; what does not fit is left out."""
+def read_findings(folder: Path, finished: str = "") -> list[dict[str, Any]]:
+    """The findings in a folder, by name, read as untrusted data; what does not fit is left out.
+
+    Args:
+        folder: the folder.
+        finished: when the newest run in it was, as `result.json` says it; an older finding says that it is.
+    """
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(FINDING) and is_plain(name))
     except OSError:
@@ -54,17 +62,17 @@ def read_findings(folder: Path) -> list[dict[str, Any]]:
     found = []
     for name in names[:MOST]:
         with suppress(ArtifactError):
-            found.append(_sound(read_mapping(folder / name), folder))
+            found.append(_sound(read_mapping(folder / name), folder, finished))
     return found
 
 
-def _sound(tree: Any, folder: Path) -> dict[str, Any]:
+def _sound(tree: Any, folder: Path, finished: str) -> dict[str, Any]:
     picture = text(tree.get("picture")) or ""
     named = [name for name in (texts(tree.get("files")) or ())[:MOST] if _is_there(folder, name)]
     rows = tree.get("table") if isinstance(tree.get("table"), list) else []
     return {
         "title": text(tree.get("title")) or "",
-        "text": text(tree.get("text")) or "",
+        "text": (OLDER if (text(tree.get("made")) or finished) < finished else "") + (text(tree.get("text")) or ""),
         "picture": picture if _is_there(folder, picture) else "",
         "files": named,
         "table": [list(cells[:MOST_COLUMNS]) for row in rows[: MOST_ROWS + 1] if (cells := texts(row))],

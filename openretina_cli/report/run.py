@@ -184,7 +184,7 @@ def _finished(run: Run) -> Run:
         numbers=result.numbers,
         remark=remark_of(result.tree),
         described=all(below(result.tree, f"description.{channel}.reasons") is not None for channel in result.channels),
-        findings=read_findings(run.path),
+        findings=read_findings(run.path, result.finished),
         members=None if math.isnan(result.member_mean) else (result.member_mean, result.member_sd),
         natural=_natural(result),
         colour=_known(result.colour),

@@ -70,7 +70,8 @@ def write_report(directory: Path, on_run: Callable[[int, int], None] | None = No
             if cells:
                 (place / SEEDS).write_bytes(seeds_csv(runs, cells).encode("utf-8"))
             title = os.fsencode(directory.resolve().name).decode("utf-8", "replace")
-            page = page_html(title, runs, pictures, places == [directory], cells, read_findings(directory))
+            found = read_findings(directory, max(run.finished for run in runs))
+            page = page_html(title, runs, pictures, places == [directory], cells, found)
             (place / PAGE).write_bytes(page.encode("utf-8"))
             move_files(place, directory, (SUMMARY, STIMULI, *([SEEDS] if cells else []), PAGE))
             if not cells:
