@@ -576,6 +576,16 @@ def test_the_folder_of_an_mei_gets_the_figure_of_its_cell_and_the_page_shows_it(
     assert "probe.png" in (runs / "index.html").read_text(encoding="utf-8")
 
 
+def test_runs_that_cannot_be_written_cost_no_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = tmp_path / "runs"
+    assert optimize(runs, "neuron=0", "model.frame_rate=20", "model.pixel_size=50") == 0
+    (runs / "probe.png").mkdir()
+    capsys.readouterr()
+    assert probe(tmp_path / "out", "probe=[chirp]", "neuron=[0,1]", f"runs={runs}") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {"neuron_0.png", "neuron_1.png", "probe.csv"} <= names_in(tmp_path / "out")
+
+
 MISTAKES = {
     "misspelt setting": (["neurn=3"], "probe has no setting neurn; expected neuron (did you mean that?)"),
     "unknown probe": (["probe=[brs]"], "bars"),

@@ -184,10 +184,12 @@ def run_probes(
             label = type_label(scene.facts, session, neuron)
             figure = draw_probes(probes, scene, answers, number, f"{title}, {label}" if label else title)
             folder.add(name, png_bytes(figure))
-        if (optimum := scene.optima.get(neuron)) is not None:
-            show_in_run(optimum.folder, headlines(probes, answers, number), (folder.path / name).read_bytes())
         report("drawing", number + 1, len(names))
     folder.close()
+    # last, as the runs may lie where nobody may write
+    for number, (neuron, name) in enumerate(zip(scene.neurons, names, strict=False)):
+        if (optimum := scene.optima.get(neuron)) is not None:
+            show_in_run(optimum.folder, headlines(probes, answers, number), folder.figure(name))
     return Probed(probes, scene, session, answers, folder.path)
 
 

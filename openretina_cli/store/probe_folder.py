@@ -138,6 +138,16 @@ class ProbeFolder:
         with self._folder.explained(ArtifactError):
             write_whole(self.path, {name: content})
 
+    def figure(self, name: str) -> bytes:
+        """A figure that was written.
+
+        Raises:
+            ArtifactError: it cannot be read.
+        """
+        path = self.path / name
+        with refusing(path, "a figure"):
+            return read_bytes(path, MOST_BYTES)
+
     def close(self) -> None:
         """Remove what was kept for an interruption."""
         shutil.rmtree(self.path / PARTS, ignore_errors=True)
