@@ -56,8 +56,8 @@ def bounds(limits: Sequence[Limits], stimulus: Tensor) -> tuple[Tensor, Tensor]:
 
 def norms(stimulus: Tensor) -> Tensor:
     """L2 norm of each stimulus, shaped to broadcast over `(batch, channel, time, height, width)`."""
-    flat: Tensor = torch.linalg.vector_norm(stimulus.flatten(1), dim=1)
-    return flat.view(-1, *[1] * (stimulus.dim() - 1))
+    found: Tensor = torch.linalg.vector_norm(stimulus, dim=tuple(range(1, stimulus.dim())), keepdim=True)
+    return found
 
 
 def clip_factor(x: Tensor, limits: Sequence[Limits]) -> Tensor:

@@ -12,7 +12,6 @@ from torch.autograd.function import once_differentiable
 from openretina_cli.models.fast_layers import FoldedLayer, applied, banded
 from openretina_cli.models.spectrum import Grid
 
-
 BLOCK = 2
 """Output rows that one product makes, where their number can be divided: with two, the products of a row's kernel with
 the `size + 1` rows that both see are a twelfth more, and what comes back from them is half as much."""
@@ -96,8 +95,8 @@ class _SpaceThenTime(torch.autograd.Function):
                 (blocks, seen, sizes.row), (block * row, sizes.row, 1), index * sizes.height * row
             )
             torch.bmm(kernels, fields, out=maps.select(0, index))
-        shape = (sizes.channels, blocks, len(result), block, sizes.batch, sizes.columns * sizes.time)
-        maps = maps.view(shape).permute(0, 2, 4, 1, 3, 5).contiguous()
+        blocked = (sizes.channels, blocks, len(result), block, sizes.batch, sizes.columns * sizes.time)
+        maps = maps.view(blocked).permute(0, 2, 4, 1, 3, 5).contiguous()
         filtered = maps.view(sizes.channels, len(result), -1, sizes.time).mT
         for index, matrices in enumerate(temporal):
             result = torch.baddbmm(result, matrices, filtered.select(0, index))
