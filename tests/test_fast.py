@@ -184,7 +184,7 @@ def test_both_ways_to_convolve_agree(
 def test_the_published_ensemble_is_convolved_as_coefficients() -> None:
     fast = fast_of(build(CASES["published"]), CASES["published"])
     # 10 x 8 coefficients
-    assert fast.layers[1].get_submodule("space").get_buffer("analysis").shape[1] == 80
+    assert fast.layers[1].get_submodule("space").matrices.analysis.shape[1] == 80
 
 
 def test_every_session_has_its_own_speed_and_readout() -> None:

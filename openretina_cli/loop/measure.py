@@ -101,6 +101,7 @@ class Measure:
         ]
         self._order = torch.tensor([index for some in groups.values() for index in some]).argsort()
         self._order = self._order.to(bundles[0].stimuli.device)
+        self._nothing = torch.zeros(len(self.runs), device=bundles[0].stimuli.device)
 
     @property
     def by_rows(self) -> bool:
@@ -155,6 +156,15 @@ class Measure:
         found = [bundle.stimuli.grad for bundle in self._bundles]
         return [torch.zeros_like(b.stimuli) if g is None else g for b, g in zip(self._bundles, found, strict=True)]
 
+    @torch.no_grad()
+    def _numbers(self, scores: Tensor, penalties: Tensor | None, descents: Sequence[Tensor]) -> list[list[float]]:
+        """Scores, penalties, norms of stimuli and norms of gradients of all runs: one transfer for all."""
+        nothing = self._nothing
+        columns = [scores, nothing if penalties is None else penalties]
+        columns += [_all_norms(some) if some else nothing for some in ([b.stimuli for b in self._bundles], descents)]
+        found: list[list[float]] = torch.stack([_single(column) for column in columns]).tolist()
+        return found
+
     def __call__(self) -> tuple[list[Step], list[Tensor]]:
         """Measure the stimuli of all runs.
 
@@ -170,18 +180,19 @@ class Measure:
                 descents = self._descents(scores if penalties is None else scores - penalties) if going else []
             except _ReentrantCheckpointError:
                 descents = self._descents_of_checkpoints()
-        nothing = scores.new_zeros(len(self.runs))
-        columns = [scores, nothing if penalties is None else penalties]
-        columns += [_all_norms(some) if some else nothing for some in ([b.stimuli for b in self._bundles], descents)]
-        # one transfer for all numbers of all runs
-        found = torch.stack([column.detach().to(torch.float32) for column in columns]).tolist()
+        found = self._numbers(scores, penalties, descents)
         return [_step(run, *row) for run, row in zip(self.runs, zip(*found, strict=True), strict=True)], descents
 
 
 def _all_norms(parts: Sequence[Tensor]) -> Tensor:
     """The norms `(run,)` of the rows of all bundles."""
-    found = [norms(part.detach()).view(-1) for part in parts]
+    found = [norms(part).view(-1) for part in parts]
     return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def _single(column: Tensor) -> Tensor:
+    """Numbers as float32, in which they are told."""
+    return column if column.dtype == torch.float32 else column.to(torch.float32)
 
 
 def _step(run: Run, objective: float, penalty: float, stimulus_norm: float, gradient_norm: float) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -54,6 +55,11 @@ class _Sizes(NamedTuple):
         return self.batch * self.columns * self.time
 
 
+def _part(x: Tensor, index: int) -> Tensor:
+    """One entry of the first axis, as `select` finds it with two operations."""
+    return x.as_strided(x.shape[1:], x.stride()[1:], index * x.stride(0))
+
+
 def _sizes(shape: torch.Size, size: int) -> _Sizes:
     channels, height, batch, width, time = shape
     return _Sizes(channels, height, batch, width, time, height - size + 1, width - size + 1)
@@ -69,63 +75,75 @@ class _SpaceThenTime(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, constants: _Constants) -> Tensor:
+    def forward(ctx: Any, stimulus: Tensor, constants: _Constants) -> Tensor:
         """Convolve.
 
         Args:
             ctx: carries the weights to `backward`.
-            x: `(in, height, batch, width, time)`, contiguous.
+            stimulus: `(batch, in, time, height, width)`.
             constants: the weights.
 
         Returns:
-            `(out, time', batch * height' * width')`.
+            `(out, time', batch, height' * width')`.
         """
-        ctx.constants, ctx.shape = constants, x.shape
         size, block, spatial, _, temporal, result = constants
+        x = _copied(stimulus.permute(1, 3, 0, 4, 2))
+        ctx.constants, ctx.shape = constants, x.shape
         sizes = _sizes(x.shape, size)
         row, (blocks, outs, seen) = size * sizes.row, spatial[0].shape
         # (in, height, size, batch, width' * time): per row of x, what each column of the kernel meets
-        channel, line, stimulus, column, _ = x.stride()
+        channel, line, image, column, _ = x.stride()
         shape = (sizes.channels, sizes.height, size, sizes.batch, sizes.columns * sizes.time)
-        unfolded = x.as_strided(shape, (channel, line, column, stimulus, 1)).contiguous()
-        maps = x.new_empty(sizes.channels, blocks, outs, sizes.row)
+        unfolded = _copied(x.as_strided(shape, (channel, line, column, image, 1)))
+        maps = _empty((sizes.channels, blocks, outs, sizes.row), x)
         for index, kernels in enumerate(spatial):
             # what blocks of output rows see: overlapping views
             fields = unfolded.as_strided(
                 (blocks, seen, sizes.row), (block * row, sizes.row, 1), index * sizes.height * row
             )
-            torch.bmm(kernels, fields, out=maps.select(0, index))
+            torch.bmm(kernels, fields, out=_part(maps, index))
         blocked = (sizes.channels, blocks, len(result), block, sizes.batch, sizes.columns * sizes.time)
-        maps = maps.view(blocked).permute(0, 2, 4, 1, 3, 5).contiguous()
-        filtered = maps.view(sizes.channels, len(result), -1, sizes.time).mT
+        maps = _copied(maps.view(blocked).permute(0, 2, 4, 1, 3, 5))
+        filtered = maps.view(sizes.channels, len(result), -1, sizes.time).transpose(2, 3)
         for index, matrices in enumerate(temporal):
-            result = torch.baddbmm(result, matrices, filtered.select(0, index))
-        return result
+            result = torch.baddbmm(result, matrices, _part(filtered, index))
+        return result.view(*result.shape[:2], sizes.batch, -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Gradient of `x`: time, then space, each transposed."""
+        """Gradient of the stimulus: time, then space, each transposed."""
         size, block, _, turned, temporal, _ = ctx.constants
         sizes = _sizes(ctx.shape, size)
         row, (blocks, seen, outs) = size * sizes.row, turned[0].shape
-        shape = (sizes.channels, len(gradient), sizes.batch, blocks, block, sizes.columns * sizes.time)
-        traces, traced = gradient.new_empty(shape), gradient.mT
-        filtered = traces.view(sizes.channels, len(gradient), -1, sizes.time)
+        out = len(gradient)
+        traces = _empty((sizes.channels, out, sizes.batch, blocks, block, sizes.columns * sizes.time), gradient)
+        filtered = traces.view(sizes.channels, out, -1, sizes.time)
+        traced = gradient.reshape(out, gradient.shape[1], -1).transpose(1, 2)
         for index, matrices in enumerate(temporal):
-            torch.bmm(traced, matrices, out=filtered.select(0, index))
-        maps = traces.permute(0, 3, 1, 4, 2, 5).reshape(sizes.channels, blocks, outs, sizes.row)
-        fields = gradient.new_empty(sizes.channels, blocks, seen, sizes.row)
+            torch.bmm(traced, matrices, out=_part(filtered, index))
+        maps = _copied(traces.permute(0, 3, 1, 4, 2, 5)).view(sizes.channels, blocks, outs, sizes.row)
+        fields = _empty((sizes.channels, blocks, seen, sizes.row), gradient)
         for index, kernels in enumerate(turned):
-            torch.bmm(kernels, maps.select(0, index), out=fields.select(0, index))
-        return _folded(_rows_folded(fields, sizes, block, row), ctx.shape, sizes), None
+            torch.bmm(kernels, _part(maps, index), out=_part(fields, index))
+        return _folded(_rows_folded(fields, sizes, block, row), ctx.shape, sizes).permute(2, 0, 4, 1, 3), None
+
+
+def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Memory to write a result into."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+
+def _copied(x: Tensor) -> Tensor:
+    """What a view shows as it lies in memory of its own, as `contiguous` finds it with more operations."""
+    return _empty(x.shape, x).copy_(x)
 
 
 def _rows_folded(fields: Tensor, sizes: _Sizes, block: int, row: int) -> Tensor:
     """What the blocks of output rows saw, `(in, block', rows seen * size, row)`, added up, `(in, height, ...)`."""
     channels, blocks, _, _ = fields.shape
     step, each, of_block = sizes.height * row, fields.stride(0), fields.stride(1)
-    unfolded = fields.new_zeros(channels, sizes.height, row)
+    unfolded = torch.zeros((channels, sizes.height, row), dtype=fields.dtype, device=fields.device)
     for index in range(blocks):
         here = unfolded.as_strided((channels, of_block), (step, 1), index * block * row)
         here.add_(fields.as_strided((channels, of_block), (each, 1), index * of_block))
@@ -135,7 +153,7 @@ def _rows_folded(fields: Tensor, sizes: _Sizes, block: int, row: int) -> Tensor:
 def _folded(unfolded: Tensor, shape: torch.Size, sizes: _Sizes) -> Tensor:
     """What the columns of the result saw, `(in, height, size * batch * width' * time)`, added up, in a shape."""
     lines, size = shape[0] * shape[1], shape[3] - sizes.columns + 1
-    result = unfolded.new_zeros(shape)
+    result = torch.zeros(shape, dtype=unfolded.dtype, device=unfolded.device)
     part = (lines, sizes.batch, size, sizes.time)
     to = (sizes.batch * sizes.width * sizes.time, sizes.width * sizes.time, sizes.time, 1)
     of = (size * sizes.row, sizes.columns * sizes.time, sizes.row, 1)
@@ -179,6 +197,5 @@ class FirstLayer(nn.Module):
     def forward(self, stimulus: Tensor) -> Tensor:
         """Map a stimulus `(batch, in, time, height, width)` to features."""
         x = F.pad(stimulus, (self.padding,) * 4) if self.padding else stimulus
-        x = x.permute(1, 3, 0, 4, 2).contiguous()
         y: Tensor = _SpaceThenTime.apply(x, self.constants)  # type: ignore[no-untyped-call]
-        return applied(self.nonlinearity, y).view(*y.shape[:2], len(stimulus), -1)
+        return applied(self.nonlinearity, y)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from openretina_cli.models.fast_layers import FoldedLayer, applied, banded
-from openretina_cli.models.spectrum import Grid, Spectrum, spectrum
+from openretina_cli.models.spectrum import Grid, spectrum
 
 WORTH = 0.6
 """Below this share of the multiplications, products of coefficients take less time than a convolution, which is spared
@@ -28,6 +28,7 @@ class _Matrices(NamedTuple):
         synthesis: from there to the pixels of the result, transposed, `(member, pair * 2, pixel')`.
         offset: `(member, out, 1)`, added to one coefficient.
         constant: which one.
+        turned: basis and kernels, transposed.
     """
 
     basis: Tensor
@@ -36,6 +37,7 @@ class _Matrices(NamedTuple):
     synthesis: Tensor
     offset: Tensor
     constant: int
+    turned: tuple[Tensor, Tensor]
 
 
 class _TimeThenSpectrum(torch.autograd.Function):
@@ -47,27 +49,29 @@ class _TimeThenSpectrum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrices: _Matrices) -> Tensor:
-        """Filter and convolve `(member * in, time, batch, pixel)` to `(member, out * time' * batch, pixel')`."""
+        """Filter and convolve `(member * in, time, batch, pixel)` to `(member * out, time', batch, pixel')`."""
         ctx.matrices, ctx.shape = matrices, x.shape
-        basis, kernels, analysis, synthesis, offset, constant = matrices
+        basis, kernels, analysis, synthesis, offset, constant, _ = matrices
         members, coefficients, pixels = analysis.shape
         filtered = torch.bmm(basis, x.flatten(2)).view(members, -1, pixels)
-        seen = torch.bmm(analysis, filtered.mT).view(len(kernels), kernels.shape[2], -1)
+        seen = torch.bmm(analysis, filtered.transpose(1, 2)).view(len(kernels), kernels.shape[2], -1)
         products = torch.bmm(kernels, seen).view(members, coefficients, -1)
         each, rest = products.stride(1), products.shape[2] // offset.shape[1]
         products.as_strided((*offset.shape[:2], rest), (coefficients * each, rest, 1), constant * each).add_(offset)
-        return torch.bmm(products.mT, synthesis)
+        result = torch.bmm(products.transpose(1, 2), synthesis)
+        return result.view(members * offset.shape[1], -1, x.shape[2], synthesis.shape[2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Gradient of `x`: every step transposed, from the last to the first."""
-        basis, kernels, analysis, synthesis, _, _ = ctx.matrices
+        basis, kernels, analysis, synthesis, _, _, (basis_turned, kernels_turned) = ctx.matrices
         members, coefficients, _ = analysis.shape
-        products = torch.bmm(synthesis, gradient.mT).view(len(kernels), kernels.shape[1], -1)
-        seen = torch.bmm(kernels.mT, products).view(members, coefficients, -1)
-        filtered = torch.bmm(seen.mT, analysis).view(len(basis), basis.shape[1], -1)
-        return torch.bmm(basis.mT, filtered).view(ctx.shape), None
+        gradient = gradient.reshape(members, -1, synthesis.shape[2])
+        products = torch.bmm(synthesis, gradient.transpose(1, 2)).view(len(kernels), kernels.shape[1], -1)
+        seen = torch.bmm(kernels_turned, products).view(members, coefficients, -1)
+        filtered = torch.bmm(seen.transpose(1, 2), analysis).view(len(basis), basis.shape[1], -1)
+        return torch.bmm(basis_turned, filtered).view(ctx.shape), None
 
 
 def _prefers_spectrum(layer: FoldedLayer, grid: Grid) -> bool:
@@ -82,28 +86,25 @@ def _prefers_spectrum(layer: FoldedLayer, grid: Grid) -> bool:
 class _SpectralKernels(nn.Module):
     """The kernels of a layer as what Fourier coefficients are multiplied with."""
 
-    analysis: Tensor
-    synthesis: Tensor
-    kernels: Tensor
-    offset: Tensor
-
-    def __init__(self, layer: FoldedLayer, grid: Grid, waves: Spectrum) -> None:
+    def __init__(self, layer: FoldedLayer, grid: Grid, basis: Tensor) -> None:
         super().__init__()
+        waves = spectrum(grid)
         members, outs, ins, functions = layer.weights.shape
         turns = waves.kernels.to(layer.spatial) @ layer.spatial.flatten(3).flatten(0, 2).T
         turns = turns.view(-1, 2, 2, members, outs, ins, 1).permute(3, 0, 1, 4, 2, 5, 6)
         kernels = turns.new_empty(members, waves.pairs, 2, outs, 2, ins, functions)
         torch.mul(turns, layer.weights[:, None, None, :, None], out=kernels)
-        self.register_buffer("kernels", kernels.view(members * waves.pairs, 2 * outs, -1))
-        self.register_buffer("analysis", waves.analysis.to(layer.spatial).expand(members, -1, -1))
-        self.register_buffer("synthesis", waves.synthesis.to(layer.spatial).expand(members, -1, -1))
-        self.register_buffer("offset", layer.offset[..., None] * math.prod(grid.period))
-        self.constant = waves.constant
+        kernels = kernels.view(members * waves.pairs, 2 * outs, -1)
+        analysis, synthesis = (
+            some.to(layer.spatial).expand(members, -1, -1) for some in (waves.analysis, waves.synthesis)
+        )
+        offset = layer.offset[..., None] * math.prod(grid.period)
+        turned = basis.mT, kernels.mT
+        self.matrices = _Matrices(basis, kernels, analysis, synthesis, offset, waves.constant, turned)
 
-    def forward(self, x: Tensor, basis: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Filter features with a basis and convolve them."""
-        matrices = _Matrices(basis, self.kernels, self.analysis, self.synthesis, self.offset, self.constant)
-        y: Tensor = _TimeThenSpectrum.apply(x, matrices)  # type: ignore[no-untyped-call]
+        y: Tensor = _TimeThenSpectrum.apply(x, self.matrices)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -112,22 +113,26 @@ class _SpatialKernels(nn.Module):
 
     kernels: Tensor
     offset: Tensor
+    basis: Tensor
 
-    def __init__(self, layer: FoldedLayer, grid: Grid) -> None:
+    def __init__(self, layer: FoldedLayer, grid: Grid, basis: Tensor) -> None:
         super().__init__()
         self.grid = grid
         self.members = len(layer.offset)
+        self.register_buffer("basis", basis)
         kernels = torch.einsum("moif,moihw->moifhw", layer.weights, layer.spatial)
         self.register_buffer("kernels", kernels.reshape(layer.offset.numel(), -1, 1, grid.size, grid.size))
         self.register_buffer("offset", layer.offset.flatten())
 
-    def forward(self, x: Tensor, basis: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Filter features with a basis and convolve them."""
+        basis = self.basis
         functions = self.kernels.shape[1] * self.members // len(basis)
         frames = basis.shape[1] // functions * x.shape[2]
         filtered = torch.bmm(basis, x.flatten(2)).view(1, -1, frames, self.grid.height, self.grid.width)
         padding = (0, self.grid.padding, self.grid.padding)
-        return F.conv3d(filtered, self.kernels, self.offset, padding=padding, groups=self.members)
+        found = F.conv3d(filtered, self.kernels, self.offset, padding=padding, groups=self.members)
+        return found.reshape(len(self.offset), -1, x.shape[2], math.prod(self.grid.output))
 
 
 class HiddenLayer(nn.Module):
@@ -141,24 +146,14 @@ class HiddenLayer(nn.Module):
         grid: the field that it is given, and what it makes of it.
     """
 
-    basis: Tensor
-
     def __init__(self, layer: FoldedLayer, frames: int, grid: Grid) -> None:
         super().__init__()
         self.nonlinearity = layer.nonlinearity
-        self.frames = frames - layer.lag
-        self.channels = layer.offset.numel()
         # one matrix (function * time', time) for each channel of each member
         basis = banded(layer.basis, frames).flatten(1, 2)
-        self.register_buffer("basis", basis.repeat_interleave(layer.weights.shape[2], dim=0))
-        self.space: nn.Module = (
-            _SpectralKernels(layer, grid, spectrum(grid))
-            if _prefers_spectrum(layer, grid)
-            else _SpatialKernels(layer, grid)
-        )
+        basis = basis.repeat_interleave(layer.weights.shape[2], dim=0)
+        self.space = (_SpectralKernels if _prefers_spectrum(layer, grid) else _SpatialKernels)(layer, grid, basis)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features to features, the layer's lag fewer frames."""
-        batch = x.shape[2]
-        features = applied(self.nonlinearity, self.space(x, self.basis))
-        return features.reshape(self.channels, self.frames, batch, -1)
+        return applied(self.nonlinearity, self.space(x))

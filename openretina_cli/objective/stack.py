@@ -54,25 +54,30 @@ class _Sums:
     """Weighted sums of some entries of a flat last axis; of entries without a weight nothing is read.
 
     Args:
-        entries: the place of each product among the sums, the entry, and its weight.
+        entries: the place of each product among the sums, the entries that are taken, and their weight.
         places: number of sums.
         like: a tensor of the type and on the device of what is summed.
     """
 
-    def __init__(self, entries: Iterable[tuple[int, int, float]], places: int, like: Tensor) -> None:
-        where, columns, weights = zip(*entries, strict=True)
-        self._apart = where == tuple(range(places))
-        self._where, self._columns = torch.tensor([where, columns], device=like.device).unbind()
-        self._weights, self._places = like.new_tensor(weights), places
+    def __init__(self, entries: Iterable[tuple[int, range, float]], places: int, like: Tensor) -> None:
+        where, columns, weights = zip(*sorted(entries, key=lambda entry: entry[0]), strict=True)
+        counts = torch.tensor([len(some) for some in columns])
+        self._columns = torch.tensor([column for some in columns for column in some], device=like.device)
+        self._where = torch.tensor(where).repeat_interleave(counts).to(like.device)
+        self._weights = like.new_tensor(weights).repeat_interleave(counts.to(like.device))
+        self._places = places
+        self._evenly = len(set(self._where.bincount(minlength=places).tolist())) == 1
 
     def __call__(self, x: Tensor) -> Tensor:
         """The sums `(..., place)` of `(..., entry)`."""
         found = x.index_select(-1, self._columns) * self._weights
-        return found if self._apart else x.new_zeros(*x.shape[:-1], self._places).index_add(-1, self._where, found)
+        if self._evenly:
+            return found.view(*x.shape[:-1], self._places, -1).sum(-1)
+        return x.new_zeros(*x.shape[:-1], self._places).index_add(-1, self._where, found)
 
 
 class Linear:
-    """Scores of runs that state weights: terms of one window are one sum over time and one product.
+    """Scores of runs that state weights, as one product.
 
     Args:
         weights: of each run.
@@ -80,24 +85,20 @@ class Linear:
     """
 
     def __init__(self, weights: Sequence[Weights], responses: Tensor) -> None:
-        neurons = responses.shape[2]
-        windows: dict[tuple[int, int], list[tuple[int, int, float]]] = defaultdict(list)
+        _, frames, neurons = responses.shape
+        entries: list[tuple[int, range, float]] = []
         for row, some in enumerate(weights):
             for start, stop, neuron, weight in some.terms:
-                windows[start, stop].append((row, row * neurons + neuron, weight / (stop - start)))
-        self._sums = [(window, _Sums(entries, len(weights), responses)) for window, entries in windows.items()]
+                first, last = ((row * frames + frame) * neurons + neuron for frame in (start, stop))
+                entries.append((row, range(first, last, neurons), weight / (stop - start)))
+        self._sums = _Sums(entries, len(weights), responses)
         constants = [some.constant for some in weights]
-        self._constants = responses.new_tensor(constants) if any(constants) or not windows else None
+        self._constants = responses.new_tensor(constants) if any(constants) else None
 
     def __call__(self, responses: Tensor) -> Tensor:
         """The scores `(run,)` of responses `(run, time, neuron)`."""
-        found = [sums(responses[:, start:stop].sum(1).reshape(-1)) for (start, stop), sums in self._sums]
-        if self._constants is not None:
-            found.append(self._constants)
-        total = found[0]
-        for more in found[1:]:
-            total = total + more
-        return total
+        found = self._sums(responses.reshape(-1))
+        return found if self._constants is None else found + self._constants
 
 
 class Means:
@@ -113,7 +114,7 @@ class Means:
         neurons, self._reducer = responses.shape[2], reducer
         self.shape = len(sets), max(map(len, sets))
         entries = [
-            (row * self.shape[1] + place, row * neurons + neuron, 1 / len(some))
+            (row * self.shape[1] + place, range(row * neurons + neuron, row * neurons + neuron + 1), 1 / len(some))
             for row, own in enumerate(sets)
             for place, some in enumerate(own)
             for neuron in some

@@ -195,6 +195,8 @@ class WindowedModel:
         self.neurons = list(neurons)
         self.window = slice(*window)
         self.shape = shape
+        places = torch.arange(shape[0] * shape[1]).view(shape)
+        self._places = places[self.window][:, self.neurons].flatten()
 
     def __call__(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Responses `(batch, time, neuron)` to stimuli `(batch, channel, time, height, width)`; see the class."""
@@ -202,9 +204,9 @@ class WindowedModel:
         known: Tensor = self.fast(stimulus)
         if known.shape[1:] == self.shape:
             return known
-        response = stimulus.new_full((len(stimulus), *self.shape), math.nan)
-        response[:, self.window, self.neurons] = known
-        return response
+        self._places = self._places.to(known.device)
+        response = known.new_full((len(known), self.shape[0] * self.shape[1]), math.nan)
+        return response.index_copy(1, self._places, known.flatten(1)).view(-1, *self.shape)
 
 
 def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedModel | None:
