@@ -119,7 +119,7 @@ class _SpaceThenTime(torch.autograd.Function):
         out = len(gradient)
         traces = _empty((sizes.channels, out, sizes.batch, blocks, block, sizes.columns * sizes.time), gradient)
         filtered = traces.view(sizes.channels, out, -1, sizes.time)
-        traced = gradient.reshape(out, gradient.shape[1], -1).transpose(1, 2)
+        traced = gradient.contiguous().view(out, gradient.shape[1], -1).transpose(1, 2)
         for index, matrices in enumerate(temporal):
             torch.bmm(traced, matrices, out=_part(filtered, index))
         maps = _copied(traces.permute(0, 3, 1, 4, 2, 5)).view(sizes.channels, blocks, outs, sizes.row)

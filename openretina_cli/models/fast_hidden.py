@@ -67,7 +67,7 @@ class _TimeThenSpectrum(torch.autograd.Function):
         """Gradient of `x`: every step transposed, from the last to the first."""
         basis, kernels, analysis, synthesis, _, _, (basis_turned, kernels_turned) = ctx.matrices
         members, coefficients, _ = analysis.shape
-        gradient = gradient.reshape(members, -1, synthesis.shape[2])
+        gradient = gradient.contiguous().view(members, -1, synthesis.shape[2])
         products = torch.bmm(synthesis, gradient.transpose(1, 2)).view(len(kernels), kernels.shape[1], -1)
         seen = torch.bmm(kernels_turned, products).view(members, coefficients, -1)
         filtered = torch.bmm(seen.transpose(1, 2), analysis).view(len(basis), basis.shape[1], -1)

@@ -150,7 +150,7 @@ class Readout(nn.Module):
         """Map features to responses `(batch, time, neuron)`."""
         time, batch = x.shape[1:3]
         members, channels, _, neurons = self.features.shape
-        pooled = torch.bmm(x.reshape(members, channels * time * batch, -1), self.masks)
+        pooled = torch.bmm(x.contiguous().view(members, channels * time * batch, -1), self.masks)
         drive = (pooled.view(members, channels, -1, neurons) * self.features).sum(1) + self.bias
         found = F.softplus(drive).sum(0) * self.share
         return found.view(time, batch, neurons).transpose(0, 1)

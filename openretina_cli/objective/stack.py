@@ -97,7 +97,7 @@ class Linear:
 
     def __call__(self, responses: Tensor) -> Tensor:
         """The scores `(run,)` of responses `(run, time, neuron)`."""
-        found = self._sums(responses.reshape(-1))
+        found = self._sums(responses.contiguous().view(-1))
         return found if self._constants is None else found + self._constants
 
 
