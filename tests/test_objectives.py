@@ -22,6 +22,7 @@ from openretina_cli.errors import ModelError, ObjectiveError, SettingError
 from openretina_cli.loop.loop import optimize_stack
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.layers import layer_shapes
+from openretina_cli.objective.base import Weights
 from openretina_cli.objective.contrast import Contrast
 from openretina_cli.objective.difference import Difference
 from openretina_cli.objective.discriminative import MostDiscriminativeStimulus
@@ -34,7 +35,7 @@ from openretina_cli.objective.ratio import Ratio
 from openretina_cli.objective.rescale import Rescale
 from openretina_cli.objective.sparse import SparseObjective
 from openretina_cli.objective.stack import Linear as LinearScores
-from openretina_cli.objective.stack import Stack, Weights
+from openretina_cli.objective.stack import Stack
 from openretina_cli.objective.unit import InnerUnit
 from openretina_cli.optimizer import GradientDescent
 from openretina_cli.reducer import MaxReducer, MeanReducer, ResponseReducer, SliceMeanReducer

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from openretina_cli.checks import require
 from openretina_cli.models.facts import ModelFacts
-from openretina_cli.objective.base import Model
+from openretina_cli.objective.base import Model, Weights, summed
 from openretina_cli.objective.cells import ChosenNeurons
-from openretina_cli.objective.stack import Weights, summed
 from openretina_cli.reducer import ResponseReducer
 
 

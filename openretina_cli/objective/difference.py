@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from openretina_cli.objective.base import named
+from openretina_cli.objective.base import Weights, named, summed
 from openretina_cli.objective.cells import ChosenPair
-from openretina_cli.objective.stack import Scorer, Weights, summed
+from openretina_cli.objective.stack import Scorer
 
 
 class Difference(ChosenPair):

@@ -12,8 +12,8 @@ from openretina_cli.checks import require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.tensor_file import read_tensor
-from openretina_cli.objective.base import OuterObjective
-from openretina_cli.objective.stack import Scorer, Stack, Term, Weights
+from openretina_cli.objective.base import OuterObjective, Term, Weights
+from openretina_cli.objective.stack import Scorer, Stack
 
 EXPECTED = "a number, a number per neuron of the session, or a .npy or .pt file of them"
 

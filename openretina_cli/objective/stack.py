@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,40 +13,10 @@ from openretina_cli.errors import ObjectiveError
 from openretina_cli.reducer import ResponseReducer, holds_for
 
 if TYPE_CHECKING:
-    from openretina_cli.objective.base import AbstractObjective
+    from openretina_cli.objective.base import AbstractObjective, Weights
 
 Scorer = Callable[[Tensor], Tensor]
 """From responses `(run, time, neuron)` to scores `(run,)`."""
-
-
-class Term(NamedTuple):
-    """The mean response of one neuron in the response frames `[start, stop)`, times a weight."""
-
-    start: int
-    stop: int
-    neuron: int
-    weight: float
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A score that is linear in the response: the sum of terms, and a constant."""
-
-    terms: tuple[Term, ...]
-    constant: float = 0.0
-
-    def times(self, factor: float) -> Weights:
-        """The same score, times a factor."""
-        terms = tuple(term._replace(weight=factor * term.weight) for term in self.terms)
-        return Weights(terms, factor * self.constant)
-
-
-def summed(weights: Sequence[Weights | None]) -> Weights | None:
-    """The sum of linear scores; None where one of them is not linear."""
-    found = [some for some in weights if some is not None]
-    if len(found) < len(weights):
-        return None
-    return Weights(tuple(term for some in found for term in some.terms), sum(some.constant for some in found))
 
 
 class _Sums:

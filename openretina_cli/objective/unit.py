@@ -11,8 +11,7 @@ from openretina_cli.checks import require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.layers import activations, layer
-from openretina_cli.objective.base import AbstractObjective, Model, ReducedObjective
-from openretina_cli.objective.stack import Weights
+from openretina_cli.objective.base import AbstractObjective, Model, ReducedObjective, Weights
 from openretina_cli.reducer import ResponseReducer
 
 CENTER, MEAN = "center", "mean"
