@@ -87,9 +87,9 @@ class Bundle:
             return True
         for step in self.gradient:
             descent = step.at(self._iteration).process(descent)
-        values = self.values.detach()
+        values = self._before
         if self._decoded is not self.values:
-            descent = self._pulled_back(descent)
+            values, descent = self.values.detach(), self._pulled_back(descent)
         at_once = at_once or idle * IDLE >= len(self.runs) or any(run.diverged for run in self.runs)
         leave = idle > 0 and at_once
         if idle > 0:

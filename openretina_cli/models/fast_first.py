@@ -106,7 +106,8 @@ class _SpaceThenTime(torch.autograd.Function):
         maps = _copied(maps.view(blocked).permute(0, 2, 4, 1, 3, 5))
         filtered = maps.view(sizes.channels, len(result), -1, sizes.time).transpose(2, 3)
         for index, matrices in enumerate(temporal):
-            result = torch.baddbmm(result, matrices, _part(filtered, index))
+            add = torch.Tensor.baddbmm_ if index else torch.baddbmm  # the offset stays as it is
+            result = add(result, matrices, _part(filtered, index))
         return result.view(*result.shape[:2], sizes.batch, -1)
 
     @staticmethod
@@ -143,7 +144,7 @@ def _rows_folded(fields: Tensor, sizes: _Sizes, block: int, row: int) -> Tensor:
     """What the blocks of output rows saw, `(in, block', rows seen * size, row)`, added up, `(in, height, ...)`."""
     channels, blocks, _, _ = fields.shape
     step, each, of_block = sizes.height * row, fields.stride(0), fields.stride(1)
-    unfolded = torch.zeros((channels, sizes.height, row), dtype=fields.dtype, device=fields.device)
+    unfolded = _empty((channels, sizes.height, row), fields).zero_()
     for index in range(blocks):
         here = unfolded.as_strided((channels, of_block), (step, 1), index * block * row)
         here.add_(fields.as_strided((channels, of_block), (each, 1), index * of_block))
@@ -153,7 +154,7 @@ def _rows_folded(fields: Tensor, sizes: _Sizes, block: int, row: int) -> Tensor:
 def _folded(unfolded: Tensor, shape: torch.Size, sizes: _Sizes) -> Tensor:
     """What the columns of the result saw, `(in, height, size * batch * width' * time)`, added up, in a shape."""
     lines, size = shape[0] * shape[1], shape[3] - sizes.columns + 1
-    result = torch.zeros(shape, dtype=unfolded.dtype, device=unfolded.device)
+    result = _empty(shape, unfolded).zero_()
     part = (lines, sizes.batch, size, sizes.time)
     to = (sizes.batch * sizes.width * sizes.time, sizes.width * sizes.time, sizes.time, 1)
     of = (size * sizes.row, sizes.columns * sizes.time, sizes.row, 1)

@@ -153,4 +153,4 @@ class Readout(nn.Module):
         pooled = torch.bmm(x.contiguous().view(members, channels * time * batch, -1), self.masks)
         drive = (pooled.view(members, channels, -1, neurons) * self.features).sum(1) + self.bias
         found = F.softplus(drive).sum(0) * self.share
-        return found.view(time, batch, neurons).transpose(0, 1)
+        return found.view(1, time, neurons) if batch == 1 else found.view(time, batch, neurons).transpose(0, 1)

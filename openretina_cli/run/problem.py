@@ -205,8 +205,9 @@ class WindowedModel:
         if known.shape[1:] == self.shape:
             return known
         self._places = self._places.to(known.device)
-        response = known.new_full((len(known), self.shape[0] * self.shape[1]), math.nan)
-        return response.index_copy(1, self._places, known.flatten(1)).view(-1, *self.shape)
+        shape = (len(known), self.shape[0] * self.shape[1])
+        response = torch.full(shape, math.nan, dtype=known.dtype, device=known.device)
+        return response.index_copy(1, self._places, known.contiguous().view(len(known), -1)).view(-1, *self.shape)
 
 
 def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedModel | None:
