@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def range_text(limits: Sequence[Limits]) -> str:
     return "range " + ", ".join(f"[{low}, {high}]" for low, high in limits)
 
 
-def bounds(limits: Sequence[Limits], stimulus: Tensor) -> tuple[Tensor, Tensor]:
+def bounds(limits: tuple[Limits, ...], stimulus: Tensor) -> tuple[Tensor, Tensor]:
     """Lowest and highest values, shaped to broadcast over `(batch, channel, time, height, width)`.
 
     Raises:
@@ -45,22 +46,26 @@ def bounds(limits: Sequence[Limits], stimulus: Tensor) -> tuple[Tensor, Tensor]:
             f"{len(limits)} ranges were given for a stimulus of {channels} channels",
             expected=f"one pair [minimum, maximum], or {channels} of them",
         )
+    return _bounds(limits, stimulus.dim(), stimulus.dtype, stimulus.device)
+
+
+@lru_cache(maxsize=64)
+def _bounds(limits: tuple[Limits, ...], axes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What `bounds` answers; not to be changed, since all iterations share it."""
     low = [-math.inf if pair[0] is None else pair[0] for pair in limits]
     high = [math.inf if pair[1] is None else pair[1] for pair in limits]
-    shape = (1, len(limits), *[1] * (stimulus.dim() - 2))
-    return (
-        torch.tensor(low, dtype=stimulus.dtype, device=stimulus.device).view(shape),
-        torch.tensor(high, dtype=stimulus.dtype, device=stimulus.device).view(shape),
-    )
+    shape = (1, len(limits), *[1] * (axes - 2))
+    ends = (torch.tensor(end, dtype=dtype, device=device).view(shape) for end in (low, high))
+    return next(ends), next(ends)
 
 
 def norms(stimulus: Tensor) -> Tensor:
     """L2 norm of each stimulus, shaped to broadcast over `(batch, channel, time, height, width)`."""
-    flat: Tensor = torch.linalg.vector_norm(stimulus.flatten(1), dim=1)
-    return flat.view(-1, *[1] * (stimulus.dim() - 1))
+    found: Tensor = torch.linalg.vector_norm(stimulus, dim=tuple(range(1, stimulus.dim())), keepdim=True)
+    return found
 
 
-def clip_factor(x: Tensor, limits: Sequence[Limits]) -> Tensor:
+def clip_factor(x: Tensor, limits: tuple[Limits, ...]) -> Tensor:
     """The largest factor up to 1 that brings each stimulus into its limits, shaped as `norms`; limits hold zero."""
     low, high = bounds(limits, x)
     bound = torch.where(x < 0, low, high).abs()

@@ -49,6 +49,23 @@ class GradientDescent:
                 param.add_(param.grad, alpha=-self._lr)
 
 
+ELEMENTWISE = (
+    torch.optim.SGD,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.NAdam,
+    torch.optim.RAdam,
+    torch.optim.Adamax,
+    torch.optim.Adagrad,
+    torch.optim.RMSprop,
+    torch.optim.Adadelta,
+    torch.optim.ASGD,
+    torch.optim.Rprop,
+)
+"""Optimizers of torch that change every number by itself, so that many runs can be one tensor of theirs. Others, such
+as LBFGS, Adafactor and Muon, take norms or products over a tensor, and each run is a tensor of its own."""
+
+
 Schedule = Callable[[torch.optim.Optimizer], "torch.optim.lr_scheduler.LRScheduler"]
 """Builds a learning-rate schedule of an optimizer."""
 
@@ -65,12 +82,12 @@ class Scheduled:
     def __init__(
         self, params: list[Tensor], optimizer: Callable[..., torch.optim.Optimizer], schedule: Schedule
     ) -> None:
-        self._optimizer = optimizer(params)
-        self._schedule = schedule(self._optimizer)
+        self.optimizer = optimizer(params)
+        self._schedule = schedule(self.optimizer)
 
     def step(self) -> None:
         """Make a step, and set the rate of the next one."""
-        self._optimizer.step()
+        self.optimizer.step()
         self._schedule.step()
 
 
@@ -141,16 +158,32 @@ def build_optimizer(cls: type[torch.optim.Optimizer], arguments: Mapping[str, An
 
 
 def shared_by(make: OptimizerInit) -> Hashable | None:
-    """Equal for runs that may share an optimizer: a class of torch's, or ours, with the same arguments.
+    """Equal for runs that may be rows of one tensor of an optimizer: one of `ELEMENTWISE`, or ours, of equal arguments.
 
-    None for any other, which may take all its tensors for one, as `torch.optim.LBFGS` does.
+    None for any other, which may take a tensor for a whole.
     """
     if not isinstance(make, partial) or make.args or not isinstance(make.func, type):
         return None
     if make.func is Scheduled:  # all runs of a bundle have made the same number of steps, so one schedule serves all
         shared = shared_by(make.keywords["optimizer"])
         return shared and (shared, repr(make.keywords["schedule"]))
-    of_torch = make.func.__module__.startswith("torch.optim.") and not issubclass(make.func, torch.optim.LBFGS)
-    if make.func is not GradientDescent and not of_torch:
+    if make.func not in (GradientDescent, *ELEMENTWISE):
         return None
     return make.func, repr(sorted(make.keywords.items()))
+
+
+@torch.no_grad()
+def keep_rows(steps: Steps, param: Tensor, rows: Tensor) -> None:
+    """Take runs out of a tensor `(run, ...)` that a shared optimizer steps, and out of what it remembers of them.
+
+    Args:
+        steps: the optimizer.
+        param: its tensor.
+        rows: the runs that stay.
+    """
+    optimizer = steps.optimizer if isinstance(steps, Scheduled) else steps
+    remembered = optimizer.state[param] if isinstance(optimizer, torch.optim.Optimizer) else {}
+    for name, value in remembered.items():
+        if isinstance(value, Tensor) and value.shape == param.shape:
+            remembered[name] = value.index_select(0, rows)
+    param.data = param.index_select(0, rows)

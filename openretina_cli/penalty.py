@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,14 @@ from openretina_cli.limits import Ranges, bounds, read_limits
 
 
 class Penalty(ABC):
-    """A price for undesired stimuli."""
+    """A price for undesired stimuli.
+
+    Attributes:
+        pure: whether the price depends on each stimulus and on the attributes of the penalty alone, so that runs with
+            equal penalties can share one call.
+    """
+
+    pure: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, stimulus: Tensor) -> Tensor:
@@ -33,6 +41,8 @@ class RangePenalty(Penalty):
     Raises:
         SettingError: a lowest value is above its highest, or the norm or the factor is not positive.
     """
+
+    pure = True
 
     def __init__(self, range: Ranges, norm: float | None = None, factor: float = 1.0) -> None:
         positive("norm", norm)

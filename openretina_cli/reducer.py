@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import ClassVar
 
 from torch import Tensor
@@ -36,12 +37,14 @@ class ResponseReducer(ABC):
 
     Attributes:
         averages: whether `reduce` takes the mean, so that a score which is linear in the response stays linear.
+        along_time: whether `reduce` treats every entry of the other axes alone, so that a stack can be reduced at once.
 
     Raises:
         SettingError: the window is empty or starts before the response.
     """
 
     averages: ClassVar[bool] = False
+    along_time: ClassVar[bool] = False
 
     def __init__(self, axis: int = 0, start: int = 0, length: int | None = None) -> None:
         require(start >= 0, "start", start, "0 or more")
@@ -54,6 +57,11 @@ class ResponseReducer(ABC):
     def is_mean(self) -> bool:
         """Whether the score is the mean over the window, also in a subclass."""
         return self.averages and holds_for(type(self), "averages", "reduce", "forward")
+
+    def grouping(self) -> Hashable | None:
+        """Equal for reducers that reduce alike; None where a stack of responses cannot be reduced at once."""
+        alone = self._axis != 0 or not self.along_time or not holds_for(type(self), "along_time", "reduce", "forward")
+        return None if alone else (type(self), self.start, self.length)
 
     def window(self, frames: int) -> tuple[int, int]:
         """The response frames `[start, stop)` that count in a response of `frames` frames.
@@ -92,7 +100,7 @@ class ResponseReducer(ABC):
 class SliceMeanReducer(ResponseReducer):
     """The mean over the response frames `[start, start + length)`."""
 
-    averages = True
+    averages = along_time = True
 
     def reduce(self, responses: Tensor) -> Tensor:
         """Take the mean over time."""
@@ -111,6 +119,8 @@ class MeanReducer(SliceMeanReducer):
 
 class MaxReducer(ResponseReducer):
     """The largest response in the window."""
+
+    along_time = True
 
     def reduce(self, responses: Tensor) -> Tensor:
         """Take the maximum over time; of equal maxima, all share the gradient."""

@@ -17,6 +17,7 @@ from openretina_cli.errors import ModelError, SettingError
 from openretina_cli.models import fast_hidden
 from openretina_cli.models.architecture import NONLINEARITIES, Architecture
 from openretina_cli.models.facts import ModelFacts
+from openretina_cli.models.fast_first import FirstLayer
 from openretina_cli.models.fast_form import FastForm
 from openretina_cli.models.twin import EnsembleModel, Twin
 
@@ -180,17 +181,10 @@ def test_both_ways_to_convolve_agree(
     assert_same(case, dtype)
 
 
-@pytest.mark.parametrize("cached", [1, 1000, 30_000])
-def test_members_may_be_taken_one_after_another(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_hidden, "WORTH", math.inf)
-    monkeypatch.setattr(fast_hidden, "CACHED", cached)
-    assert_same(Case(THREE_LAYERS, members=5), torch.float64)
-
-
 def test_the_published_ensemble_is_convolved_as_coefficients() -> None:
     fast = fast_of(build(CASES["published"]), CASES["published"])
-    # 10 x 8 coefficients, in pairs
-    assert fast.layers[1].get_submodule("space").get_buffer("kernels").shape[1] == 40
+    # 10 x 8 coefficients
+    assert fast.layers[1].get_submodule("space").matrices.analysis.shape[1] == 80
 
 
 def test_every_session_has_its_own_speed_and_readout() -> None:
@@ -198,8 +192,10 @@ def test_every_session_has_its_own_speed_and_readout() -> None:
     retina = build(case)
     for session in case.sessions:
         assert_same(case, torch.float64, session)
-    left, right = (fast_of(retina, case, session).layers[0].get_buffer("temporal") for session in case.sessions)
-    assert not torch.allclose(left, right)
+    left, right = (fast_of(retina, case, session).layers[0] for session in case.sessions)
+    assert isinstance(left, FirstLayer)
+    assert isinstance(right, FirstLayer)
+    assert not torch.allclose(left.constants.temporal[0], right.constants.temporal[0])
 
 
 small = st.integers(1, 3)

@@ -20,7 +20,6 @@ from torch.utils.hooks import RemovableHandle
 from openretina_cli import AbstractObjective, ChangeNorm, IncreaseObjective, OptimizationStopper, Problem, Retina
 from openretina_cli.errors import ModelError, ObjectiveError, SettingError
 from openretina_cli.loop.loop import optimize_stack
-from openretina_cli.loop.scoring import linear_scores, scores_of
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.layers import layer_shapes
 from openretina_cli.objective.base import Weights
@@ -34,6 +33,9 @@ from openretina_cli.objective.mdi import MostDepressingInput
 from openretina_cli.objective.mei import MostExcitingInput
 from openretina_cli.objective.ratio import Ratio
 from openretina_cli.objective.rescale import Rescale
+from openretina_cli.objective.sparse import SparseObjective
+from openretina_cli.objective.stack import Linear as LinearScores
+from openretina_cli.objective.stack import Stack
 from openretina_cli.objective.unit import InnerUnit
 from openretina_cli.optimizer import GradientDescent
 from openretina_cli.reducer import MaxReducer, MeanReducer, ResponseReducer, SliceMeanReducer
@@ -221,7 +223,7 @@ def test_stated_weights_give_the_score(name: str, seed: int, start: int) -> None
     weights = objective.stated_weights(RESPONSE)
     assert weights is not None
     # sums of at most 54 numbers of float64 in another order
-    torch.testing.assert_close(linear_scores([weights], response[None])[0], objective.score(response))
+    torch.testing.assert_close(LinearScores([weights], response[None])(response[None])[0], objective.score(response))
 
 
 def test_weights_read_nothing_outside_their_windows_and_neurons() -> None:
@@ -231,6 +233,10 @@ def test_weights_read_nothing_outside_their_windows_and_neurons() -> None:
     hidden[4:9, 1:4] = response[4:9, 1:4]
     found = scores_of([objective] * 2, hidden.expand(2, -1, -1))[0]
     torch.testing.assert_close(found, objective.score(response))
+
+
+def scores_of(objectives: Sequence[AbstractObjective], responses: Tensor) -> Tensor:
+    return Stack(objectives, responses)(responses)
 
 
 class Squared(IncreaseObjective):
@@ -252,9 +258,6 @@ class Peak(SliceMeanReducer):
     [
         Squared(RETINA, 1, SESSION, WINDOW),
         IncreaseObjective(RETINA, 1, SESSION, Peak(start=4, length=5)),
-        LINEAR["mei"](MaxReducer()),
-        LINEAR["sum"](MaxReducer()),
-        OTHERS["discriminative"](WINDOW),
     ],
     ids=lambda objective: type(objective).__name__,
 )
@@ -263,6 +266,54 @@ def test_what_is_not_linear_is_scored_by_its_own_method_in_a_stack(objective: Ab
     responses = noise(3, RESPONSE, NEURONS)
     for score, response in zip(scores_of([objective] * 3, responses), responses, strict=True):
         assert torch.equal(score, objective.score(response))
+
+
+class Counter(TorchDispatchMode):
+    """Counts operations of torch."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        self.count += 1
+        return function(*arguments, **(options or {}))
+
+
+def _varied(name: str, reducer: ResponseReducer, run: int) -> AbstractObjective:
+    """Objectives of one kind whose neurons, clusters and numbers differ from run to run."""
+    neuron, others, offered = run % NEURONS, [(run + 1) % NEURONS, (run + 2) % NEURONS], {"response_reducer": reducer}
+    if name == "discriminative":
+        off = [others, [(run + 3) % NEURONS]][: 1 + run % 2]
+        return MostDiscriminativeStimulus(on=[neuron], off=off, temperature=1.0 + run, **offered, **OFFERED)
+    if name == "ratio":
+        return Ratio(neuron=neuron, other_neuron=others, offset=1e3 + run, **offered, **OFFERED)
+    if name == "difference":
+        return Difference(neuron=neuron, other_neuron=others, **offered, **OFFERED)
+    if name == "sparse":
+        return SparseObjective(RETINA, SESSION, reducer)
+    kind = MostExcitingInput if run % 2 else MostDepressingInput
+    one = kind(neuron=[neuron, *others] if name == "group" else neuron, **offered, **OFFERED)
+    if name == "rescale":
+        return Rescale(data_key=SESSION, facts=RETINA.facts, of=one, subtract=1.0 + run, divide=2.0 + run)
+    return one + run * SparseObjective(RETINA, SESSION, reducer) if name == "sum" else one
+
+
+@pytest.mark.parametrize("reducer", [WINDOW, MaxReducer(start=4, length=5)], ids=["mean", "max"])
+@pytest.mark.parametrize("name", ["mei", "group", "difference", "ratio", "discriminative", "sparse", "rescale", "sum"])
+def test_a_stack_scores_its_runs_as_they_score_alone_with_the_same_operations_for_any_number(
+    name: str, reducer: ResponseReducer
+) -> None:
+    counts = []
+    for runs in (4, 12):
+        objectives = [_varied(name, reducer, run) for run in range(runs)]
+        responses = noise(runs, RESPONSE, NEURONS)
+        stack = Stack(objectives, responses)
+        with Counter() as counter:
+            found = stack(responses)
+        counts.append(counter.count)
+        alone = [objective.score(response) for objective, response in zip(objectives, responses, strict=True)]
+        # float64 sums of at most 60 numbers in another order
+        torch.testing.assert_close(found, torch.stack(alone))
+    assert counts[0] == counts[1]
 
 
 class Named(AbstractObjective):
@@ -283,16 +334,6 @@ def test_attributes_of_a_users_class_do_not_meet_those_of_the_base() -> None:
     several = [Problem(noise(*SHAPE, seed=seed), Named(), steps, OptimizationStopper(1)) for seed in (1, 2)]
     for outcome in optimize_stack(several):
         assert outcome.objective > outcome.history[0].objective
-
-
-class Counter(TorchDispatchMode):
-    """Counts operations of torch."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        self.count += 1
-        return function(*arguments, **(options or {}))
 
 
 def test_a_stack_of_linear_objectives_is_one_product_whatever_its_size() -> None:

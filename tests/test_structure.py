@@ -185,7 +185,7 @@ def test_only_store_and_models_read_what_others_wrote(path: Path) -> None:
 
 SIBLINGS = ("objective", "constraint", "gradient", "stimulus", "output", "format", "probe", "verbs")
 OPTIONS = [path for name in SIBLINGS for path in (PACKAGE / name).glob("*.py")]
-SHARED = ("base", "cells", "files", "motion", "view")
+SHARED = ("base", "cells", "files", "motion", "stack", "view")
 """Files of an option's room that its options may import, besides those in folders of the room."""
 
 

@@ -119,10 +119,13 @@ def rescale_to(x: Tensor, norm: Tensor | float) -> Tensor:
     return x * torch.where(current > 0, norm / current, 1.0)
 
 
+SMALLEST = 1e-30
+"""Share of a norm below which a norm counts as zero, so that the factor between them is finite."""
+
+
 def rescale(x: Tensor, norm: float, at_most: bool = False) -> Tensor:
     """Scale each stimulus to a norm; a stimulus of zeros has no direction and stays as it is."""
-    current = norms(x)
-    factor = norm / torch.where(current > 0, current, norm)
+    factor = norm / norms(x).clamp(min=SMALLEST * norm)
     return x * (factor.clamp(max=1) if at_most else factor)
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from openretina_cli.constraint.base import Constraint
 from openretina_cli.errors import SettingError
-from openretina_cli.loop.bundle import bundled
+from openretina_cli.loop.bundle import Bundle, bundled
 from openretina_cli.loop.evaluation import evaluated
-from openretina_cli.loop.measure import measure
+from openretina_cli.loop.measure import Measure
 from openretina_cli.loop.run import ZERO_GRADIENT, Keep, Outcome, Problem, Run, apply_constraints
 from openretina_cli.objective.base import AbstractObjective
 from openretina_cli.optimizer import OptimizerInit
@@ -58,16 +58,27 @@ def optimize_stack(problems: Sequence[Problem], on_step: Callable[[int, Step], N
 def _optimized(runs: Sequence[Run], on_step: Callable[[int, Step], None] | None) -> list[Outcome]:
     bundles = bundled(runs)
     while bundles:
-        steps, descents = measure(bundles)
-        rows = [(run, row) for bundle in bundles for run, row in zip(bundle.runs, bundle.stimuli.detach(), strict=True)]
-        for (run, stimulus), step in sorted(zip(rows, steps, strict=True), key=lambda measured: measured[0][0].index):
-            run.settle(step, stimulus)
-            if on_step is not None:
-                on_step(run.index, step)
-        for bundle, descent in zip(bundles, descents, strict=False):  # after the last iteration there are none
-            bundle.advance(descent)
-        bundles = [bundle for bundle in bundles if descents and bundle.runs]
+        measure = Measure(bundles)
+        while not _iterated(bundles, measure, on_step):
+            pass
+        bundles = [bundle for bundle in bundles if bundle.runs]
     return [run.outcome for run in runs if run.outcome is not None]
+
+
+def _iterated(bundles: Sequence[Bundle], measure: Measure, on_step: Callable[[int, Step], None] | None) -> bool:
+    """Measure all runs and make a step with those that go on; returns whether runs have left their bundles."""
+    steps, descents = measure()
+    going = [(run, step) for run, step in zip(measure.runs, steps, strict=True) if not run.ended]
+    for run, step in sorted(going, key=lambda measured: measured[0].index):
+        run.settle(step)
+        if on_step is not None:
+            on_step(run.index, step)
+    for bundle in bundles:
+        bundle.record()
+    if not descents:  # no run can make another step
+        descents = [bundle.stimuli for bundle in bundles]
+    left = [bundle.advance(some, measure.by_rows) for bundle, some in zip(bundles, descents, strict=True)]
+    return any(left)
 
 
 def _listed(value: Sequence[T] | T | None, kind: type[T], name: str) -> list[T]:

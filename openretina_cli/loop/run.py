@@ -101,16 +101,21 @@ class Run:
     Args:
         index: its number in the stack.
         problem: what it solves.
+
+    Attributes:
+        kept: iteration of the stimulus to return; the start has not been through the constraints, and is kept only
+            until a step was made.
+        outcome: what came out of it, once it is closed.
     """
 
     def __init__(self, index: int, problem: Problem) -> None:
         self.index = index
         self.problem = problem
+        self.kept = 0
         self.outcome: Outcome | None = None
+        self._ending: tuple[str, str | None] | None = None
         self._watch = problem.stopper.watch()
         self._history: list[Step] = []
-        self._kept = 0
-        self._kept_stimulus = problem.stimulus.detach()
 
     @property
     def iteration(self) -> int:
@@ -118,48 +123,57 @@ class Run:
         return len(self._history)
 
     @property
+    def ended(self) -> bool:
+        """Whether the last measurement was the last one."""
+        return self._ending is not None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because something is not finite."""
+        return self._ending is not None and self._ending[1] is not None
+
+    @property
     def wants_gradient(self) -> bool:
         """Whether a step can follow the next measurement."""
-        return self.iteration < self.problem.stopper.max_iterations
+        return not self.ended and self.iteration < self.problem.stopper.max_iterations
 
-    def settle(self, step: Step, stimulus: Tensor) -> None:
-        """Take note of a measurement, and end the run if it was the last.
+    def settle(self, step: Step) -> None:
+        """Take note of a measurement, and whether it was the last.
 
-        Args:
-            step: what was measured.
-            stimulus: of what, `(channel, time, height, width)`; nobody may write to it later.
+        Raises:
+            ObjectiveError: the objective is not finite at the start.
         """
         last = not self.wants_gradient
         if not math.isfinite(step.total):
-            self._finish("diverged", f"the objective became {step.objective} at iteration {step.iteration}")
+            self._end("diverged", f"the objective became {step.objective} at iteration {step.iteration}")
             return
-        self._record(step, stimulus)
-        if (reason := self._watch(step)) is not None or last:
-            self._finish(reason or "iterations")
-        elif not math.isfinite(step.gradient_norm):
-            self._finish("diverged", f"the gradient became {step.gradient_norm} at iteration {step.iteration}")
-        elif step.gradient_norm == 0:
-            self._finish(ZERO_GRADIENT)
-
-    def _record(self, step: Step, stimulus: Tensor) -> None:
-        """Hold on to a stimulus if it is the one to keep."""
         self._history.append(step)
-        # The start has not been through the constraints, so it is kept only until a step was made.
-        better = self._kept == 0 or step.total > self._history[self._kept].total
-        if self.problem.keep == "last":
-            self._kept, self._kept_stimulus = step.iteration, stimulus
-        elif better:
-            # a copy, since each of many runs may be best at another iteration, and a row keeps its whole stack alive
-            self._kept, self._kept_stimulus = step.iteration, stimulus.clone()
+        if self.problem.keep == "last" or self.kept == 0 or step.total > self._history[self.kept].total:
+            self.kept = step.iteration
+        if (reason := self._watch(step)) is not None or last:
+            self._end(reason or "iterations")
+        elif not math.isfinite(step.gradient_norm):
+            self._end("diverged", f"the gradient became {step.gradient_norm} at iteration {step.iteration}")
+        elif step.gradient_norm == 0:
+            self._end(ZERO_GRADIENT)
 
-    def _finish(self, reason: str, failure: str | None = None) -> None:
-        problem = self.problem
+    def _end(self, reason: str, failure: str | None = None) -> None:
         if failure is not None:
-            failure = f"{failure} ({problem.objective!r})"
+            failure = f"{failure} ({self.problem.objective!r})"
         if not self._history:
             raise ObjectiveError(str(failure), expected="a finite objective at the start")
-        stimulus = self._kept_stimulus.clone()
-        warnings = flaws(problem.constraints, stimulus)
+        self._ending = reason, failure
+
+    def close(self, stimulus: Tensor) -> None:
+        """Make the outcome of a run that has ended.
+
+        Args:
+            stimulus: the one that it kept, `(channel, time, height, width)`.
+        """
+        assert self._ending is not None  # noqa: S101  # for the type checker
+        reason, failure = self._ending
+        warnings = flaws(self.problem.constraints, stimulus)
         if reason == ZERO_GRADIENT:
             warnings.append("the objective does not depend on the stimulus here: its gradient is zero everywhere")
-        self.outcome = Outcome(stimulus, tuple(self._history), self._kept, reason, failure, tuple(warnings))
+        # a copy, since a row keeps its whole stack alive
+        self.outcome = Outcome(stimulus.clone(), tuple(self._history), self.kept, reason, failure, tuple(warnings))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +13,56 @@ from torch.autograd.function import once_differentiable
 from openretina_cli.models.fast_layers import FoldedLayer, applied, banded
 from openretina_cli.models.spectrum import Grid
 
+BLOCK = 2
+"""Output rows that one product makes, where their number can be divided: with two, the products of a row's kernel with
+the `size + 1` rows that both see are a twelfth more, and what comes back from them is half as much."""
 
-def _seen_by_rows(unfolded: Tensor, rows: int, size: int) -> Tensor:
-    """What output rows see, `(batch, rows, size * size, row)`: overlapping views of `(batch, height, size, row)`."""
-    batch, height, _, row = unfolded.shape
-    shape, strides = (batch, rows, size**2, row), (height * size * row, size * row, row, 1)
-    return unfolded.as_strided(shape, strides, unfolded.storage_offset())
+
+class _Constants(NamedTuple):
+    """The weights of the layer, ready for products.
+
+    Attributes:
+        size: rows and columns of a spatial kernel.
+        block: output rows per product.
+        spatial: per input channel `(block', out * block, rows seen * size)`, the same for all blocks of output rows.
+        turned: the same, transposed.
+        temporal: per input channel banded matrices `(out, time', time)`.
+        offset: `(out, 1, 1)`, added to the result.
+    """
+
+    size: int
+    block: int
+    spatial: tuple[Tensor, ...]
+    turned: tuple[Tensor, ...]
+    temporal: tuple[Tensor, ...]
+    offset: Tensor
+
+
+class _Sizes(NamedTuple):
+    """The axes of one call."""
+
+    channels: int
+    height: int
+    batch: int
+    width: int
+    time: int
+    rows: int
+    columns: int
+
+    @property
+    def row(self) -> int:
+        """Values of one row of the result of a kernel, for all stimuli."""
+        return self.batch * self.columns * self.time
+
+
+def _part(x: Tensor, index: int) -> Tensor:
+    """One entry of the first axis, as `select` finds it with two operations."""
+    return x.as_strided(x.shape[1:], x.stride()[1:], index * x.stride(0))
+
+
+def _sizes(shape: torch.Size, size: int) -> _Sizes:
+    channels, height, batch, width, time = shape
+    return _Sizes(channels, height, batch, width, time, height - size + 1, width - size + 1)
 
 
 class _SpaceThenTime(torch.autograd.Function):
@@ -25,62 +70,107 @@ class _SpaceThenTime(torch.autograd.Function):
 
     Written by hand because one row of the output sees `size` rows of the input, which overlap from one output row to
     the next: as views of one copy that is unfolded along the width only, they cost `size` times less memory traffic
-    than the usual unfolded copy. Only the gradient of the input exists.
+    than the usual unfolded copy. All stimuli are columns of the same products, so that the number of operations does
+    not grow with the batch. Only the gradient of the input exists.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, spatial: Tensor, temporal: Tensor, offset: Tensor, shifts: Tensor) -> Tensor:
+    def forward(ctx: Any, stimulus: Tensor, constants: _Constants) -> Tensor:
         """Convolve.
 
         Args:
             ctx: carries the weights to `backward`.
-            x: `(in, batch, height, width, time)`.
-            spatial: `(in, size * size, out)`.
-            temporal: banded matrices `(in, out, time', time)`.
-            offset: `(out, 1, 1)`, added to the result.
-            shifts: `(width, size * width')`, one where a column of the kernel meets a column of the input.
+            stimulus: `(batch, in, time, height, width)`.
+            constants: the weights.
 
         Returns:
-            `(out, time', batch * height' * width')`.
+            `(out, time', batch, height' * width')`.
         """
-        ctx.save_for_backward(spatial, temporal, shifts)
-        ctx.shape = x.shape
-        (channels, batch, height, width, time), (_, area, out) = x.shape, spatial.shape
-        size = round(area**0.5)
-        rows, columns = height - size + 1, width - size + 1
-        # (in, batch, height, size, width' * time): per row of x, what each column of the kernel meets
-        unfolded = x.unfold(3, size, 1).permute(0, 1, 2, 5, 3, 4).contiguous()
-        unfolded = unfolded.view(channels, batch, height, size, columns * time)
-        result = offset.repeat(1, temporal.shape[2], batch * rows * columns)
-        maps = x.new_empty(out, batch, rows, columns * time)
-        for channel in range(channels):
-            seen, kernels = _seen_by_rows(unfolded[channel], rows, size), spatial[channel].mT
-            # the fewer, larger calls: all rows of a stimulus, or one row of all stimuli
-            apart = 0 if batch < rows else 1
-            for part, filtered in zip(seen.unbind(apart), maps.unbind(apart + 1), strict=True):
-                torch.bmm(kernels.expand(len(part), -1, -1), part, out=filtered.transpose(0, 1))
-            result.baddbmm_(temporal[channel], maps.view(out, -1, time).mT)
-        return result
+        size, block, spatial, _, temporal, result = constants
+        x = _copied(stimulus.permute(1, 3, 0, 4, 2))
+        ctx.constants, ctx.shape = constants, x.shape
+        sizes = _sizes(x.shape, size)
+        row, (blocks, outs, seen) = size * sizes.row, spatial[0].shape
+        # (in, height, size, batch, width' * time): per row of x, what each column of the kernel meets
+        channel, line, image, column, _ = x.stride()
+        shape = (sizes.channels, sizes.height, size, sizes.batch, sizes.columns * sizes.time)
+        unfolded = _copied(x.as_strided(shape, (channel, line, column, image, 1)))
+        maps = _empty((sizes.channels, blocks, outs, sizes.row), x)
+        for index, kernels in enumerate(spatial):
+            # what blocks of output rows see: overlapping views
+            fields = unfolded.as_strided(
+                (blocks, seen, sizes.row), (block * row, sizes.row, 1), index * sizes.height * row
+            )
+            torch.bmm(kernels, fields, out=_part(maps, index))
+        blocked = (sizes.channels, blocks, len(result), block, sizes.batch, sizes.columns * sizes.time)
+        maps = _copied(maps.view(blocked).permute(0, 2, 4, 1, 3, 5))
+        filtered = maps.view(sizes.channels, len(result), -1, sizes.time).transpose(2, 3)
+        for index, matrices in enumerate(temporal):
+            add = torch.Tensor.baddbmm_ if index else torch.baddbmm  # the offset stays as it is
+            result = add(result, matrices, _part(filtered, index))
+        return result.view(*result.shape[:2], sizes.batch, -1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        """Gradient of `x`: time, then space, each transposed."""
-        spatial, temporal, shifts = ctx.saved_tensors
-        (channels, batch, height, width, time), (_, area, out) = ctx.shape, spatial.shape
-        size = round(area**0.5)
-        rows, columns = height - size + 1, width - size + 1
-        # (in * batch, ...): what is unfolded, and the gradient of every map
-        unfolded = gradient.new_zeros(channels * batch, height * size, columns * time)
-        maps = gradient.new_empty(channels, out, batch, rows, columns * time)
-        for filtered, filters in zip(maps, temporal, strict=True):
-            torch.bmm(gradient.mT, filters, out=filtered.view(out, -1, time))
-        maps = maps.transpose(1, 2).reshape(channels * batch, out, rows, -1)
-        kernels = spatial[:, None].expand(-1, batch, -1, -1).reshape(-1, area, out)
-        for row in range(rows):
-            unfolded[:, row * size : row * size + area].baddbmm_(kernels, maps[:, :, row])
-        folded = torch.matmul(shifts, unfolded.view(channels, batch, height, size * columns, time))
-        return folded, None, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Gradient of the stimulus: time, then space, each transposed."""
+        size, block, _, turned, temporal, _ = ctx.constants
+        sizes = _sizes(ctx.shape, size)
+        row, (blocks, seen, outs) = size * sizes.row, turned[0].shape
+        out = len(gradient)
+        traces = _empty((sizes.channels, out, sizes.batch, blocks, block, sizes.columns * sizes.time), gradient)
+        filtered = traces.view(sizes.channels, out, -1, sizes.time)
+        traced = gradient.contiguous().view(out, gradient.shape[1], -1).transpose(1, 2)
+        for index, matrices in enumerate(temporal):
+            torch.bmm(traced, matrices, out=_part(filtered, index))
+        maps = _copied(traces.permute(0, 3, 1, 4, 2, 5)).view(sizes.channels, blocks, outs, sizes.row)
+        fields = _empty((sizes.channels, blocks, seen, sizes.row), gradient)
+        for index, kernels in enumerate(turned):
+            torch.bmm(kernels, _part(maps, index), out=_part(fields, index))
+        return _folded(_rows_folded(fields, sizes, block, row), ctx.shape, sizes).permute(2, 0, 4, 1, 3), None
+
+
+def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Memory to write a result into."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+
+def _copied(x: Tensor) -> Tensor:
+    """What a view shows as it lies in memory of its own, as `contiguous` finds it with more operations."""
+    return _empty(x.shape, x).copy_(x)
+
+
+def _rows_folded(fields: Tensor, sizes: _Sizes, block: int, row: int) -> Tensor:
+    """What the blocks of output rows saw, `(in, block', rows seen * size, row)`, added up, `(in, height, ...)`."""
+    channels, blocks, _, _ = fields.shape
+    step, each, of_block = sizes.height * row, fields.stride(0), fields.stride(1)
+    unfolded = _empty((channels, sizes.height, row), fields).zero_()
+    for index in range(blocks):
+        here = unfolded.as_strided((channels, of_block), (step, 1), index * block * row)
+        here.add_(fields.as_strided((channels, of_block), (each, 1), index * of_block))
+    return unfolded
+
+
+def _folded(unfolded: Tensor, shape: torch.Size, sizes: _Sizes) -> Tensor:
+    """What the columns of the result saw, `(in, height, size * batch * width' * time)`, added up, in a shape."""
+    lines, size = shape[0] * shape[1], shape[3] - sizes.columns + 1
+    result = _empty(shape, unfolded).zero_()
+    part = (lines, sizes.batch, size, sizes.time)
+    to = (sizes.batch * sizes.width * sizes.time, sizes.width * sizes.time, sizes.time, 1)
+    of = (size * sizes.row, sizes.columns * sizes.time, sizes.row, 1)
+    for column in range(sizes.columns):
+        place = column * sizes.time
+        result.as_strided(part, to, place).add_(unfolded.as_strided(part, of, place))
+    return result
+
+
+def _of_block(kernels: Tensor, block: int) -> Tensor:
+    """Kernels `(out, size, size)` as what makes a block of output rows, `(out * block, (size + block - 1) * size)`."""
+    outs, size, _ = kernels.shape
+    found = kernels.new_zeros(outs, block, size + block - 1, size)
+    for place in range(block):
+        found[:, place, place : place + size] = kernels
+    return found.view(outs * block, -1)
 
 
 class FirstLayer(nn.Module):
@@ -92,26 +182,21 @@ class FirstLayer(nn.Module):
         grid: the field that it is given, and what it makes of it.
     """
 
-    spatial: Tensor
-    temporal: Tensor
-    offset: Tensor
-    shifts: Tensor
-
     def __init__(self, layer: FoldedLayer, frames: int, grid: Grid) -> None:
         super().__init__()
         self.padding = grid.padding
         self.nonlinearity = layer.nonlinearity
-        temporal = torch.einsum("moif,mfl->imol", layer.weights, layer.basis)
-        self.register_buffer("spatial", layer.spatial.permute(2, 3, 4, 0, 1).flatten(3).flatten(1, 2).contiguous())
-        self.register_buffer("temporal", banded(temporal.flatten(1, 2), frames))
-        self.register_buffer("offset", layer.offset.reshape(-1, 1, 1))
-        columns = torch.arange(grid.output[1])
-        met = (torch.arange(grid.size)[:, None] + columns).flatten()
-        self.register_buffer("shifts", (torch.arange(grid.width + 2 * grid.padding)[:, None] == met).to(layer.offset))
+        rows = grid.output[0]
+        block = BLOCK if rows % BLOCK == 0 else 1
+        temporal = banded(torch.einsum("moif,mfl->imol", layer.weights, layer.basis).flatten(1, 2), frames)
+        spatial = [_of_block(kernels, block) for kernels in layer.spatial.permute(2, 0, 1, 3, 4).flatten(1, 2)]
+        every = [kernels.expand(rows // block, -1, -1) for kernels in spatial]
+        turned = tuple(kernels.mT for kernels in every)
+        offset = layer.offset.reshape(-1, 1, 1)
+        self.constants = _Constants(grid.size, block, tuple(every), turned, temporal.unbind(), offset)
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Map a stimulus `(batch, in, time, height, width)` to features."""
-        padded = F.pad(stimulus, (self.padding,) * 4) if self.padding else stimulus
-        x, weights = padded.permute(1, 0, 3, 4, 2).contiguous(), (self.spatial, self.temporal, self.offset)
-        y: Tensor = _SpaceThenTime.apply(x, *weights, self.shifts)  # type: ignore[no-untyped-call]
-        return applied(self.nonlinearity, y).view(*y.shape[:2], len(stimulus), -1)
+        x = F.pad(stimulus, (self.padding,) * 4) if self.padding else stimulus
+        y: Tensor = _SpaceThenTime.apply(x, self.constants)  # type: ignore[no-untyped-call]
+        return applied(self.nonlinearity, y)

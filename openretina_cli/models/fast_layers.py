@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -82,6 +83,12 @@ def banded(kernels: Tensor, frames: int) -> Tensor:
     return matrices
 
 
+@cache
+def _number(value: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A number as a tensor, which torch would make of it in every iteration."""
+    return torch.tensor(value, dtype=dtype, device=device)
+
+
 class _Elu(torch.autograd.Function):
     """The published nonlinearity, x above zero and exp(x) - 1 below, over its input.
 
@@ -91,22 +98,22 @@ class _Elu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Apply it in place."""
-        below = x.clamp(max=0).exp_().sub_(1)
-        ctx.save_for_backward(below)
-        ctx.mark_dirty(x)
-        return torch.maximum(x, below, out=x)
+        """Apply it."""
+        slope = torch.minimum(x, _number(0, x.dtype, x.device)).exp_()
+        ctx.save_for_backward(slope)
+        below = slope - _number(1, x.dtype, x.device)
+        return torch.maximum(x, below, out=below)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Multiply by exp(x) below zero, which is one more than the result."""
-        (below,) = ctx.saved_tensors
-        return torch.addcmul(gradient, gradient, below)
+        """Multiply by exp(x) below zero, and by 1 above."""
+        (slope,) = ctx.saved_tensors
+        return torch.mul(gradient, slope)
 
 
 def applied(nonlinearity: nn.Module, x: Tensor) -> Tensor:
-    """The nonlinearity of features, which may be written over; see `_Elu`."""
+    """The nonlinearity of features; see `_Elu`."""
     if type(nonlinearity) is nn.ELU and nonlinearity.alpha == 1:
         return _Elu.apply(x)  # type: ignore[no-untyped-call, no-any-return]
     result: Tensor = nonlinearity(x)
@@ -125,12 +132,14 @@ class Readout(nn.Module):
     masks: Tensor
     features: Tensor
     bias: Tensor
+    share: Tensor
 
     def __init__(self, masks: Tensor, features: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.register_buffer("masks", masks.contiguous())
         self.register_buffer("features", features[:, :, None])
         self.register_buffer("bias", bias[:, None])
+        self.register_buffer("share", torch.full_like(bias[0, :1], 1 / len(bias)))
 
     def of(self, neurons: Sequence[int]) -> Readout:
         """The readout of some neurons, in their order."""
@@ -141,6 +150,7 @@ class Readout(nn.Module):
         """Map features to responses `(batch, time, neuron)`."""
         time, batch = x.shape[1:3]
         members, channels, _, neurons = self.features.shape
-        pooled = torch.bmm(x.reshape(members, channels * time * batch, -1), self.masks)
+        pooled = torch.bmm(x.contiguous().view(members, channels * time * batch, -1), self.masks)
         drive = (pooled.view(members, channels, -1, neurons) * self.features).sum(1) + self.bias
-        return F.softplus(drive).mean(0).view(time, batch, neurons).transpose(0, 1)
+        found = F.softplus(drive).sum(0) * self.share
+        return found.view(1, time, neurons) if batch == 1 else found.view(time, batch, neurons).transpose(0, 1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from openretina_cli.checks import require
 from openretina_cli.errors import ObjectiveError
+from openretina_cli.objective.stack import Means, Scorer, Stack
 from openretina_cli.reducer import ResponseReducer, holds_for
 
 Model = Callable[..., Tensor]
@@ -169,6 +170,22 @@ class AbstractObjective:
         """What `weights` states, unless a subclass overrides `score` and leaves `weights` as it was."""
         return self.weights(frames) if holds_for(type(self), "weights", "score") else None
 
+    def grouping(self) -> Hashable | None:
+        """Equal for objectives of a class that `scorer` can score together; None, as of the base, row by row."""
+        return None
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """How a stack of objectives with equal `grouping` is scored, with one call for all.
+
+        A subclass that overrides `score` says so anew, or its objectives are scored row by row.
+
+        Args:
+            objectives: objectives of this class.
+            responses: responses `(run, time, neuron)` as they will be scored, of which shape, type and device count.
+        """
+        raise NotImplementedError(f"{cls.__name__} has a grouping and needs a scorer(objectives, responses)")
+
     def window(self, frames: int) -> tuple[int, int] | None:
         """The response frames `[start, stop)` that count in a response of `frames` frames, where there is a window."""
         del frames
@@ -230,6 +247,10 @@ class ReducedObjective(AbstractObjective):
         """The reducer's window."""
         return self._response_reducer.window(frames)
 
+    def grouping(self) -> Hashable | None:
+        """Runs of equal windows are scored together, where a subclass states a `scorer`."""
+        return self._response_reducer.grouping()
+
     def mean_of(self, neurons: Sequence[int], frames: int, reducer: ResponseReducer | None = None) -> Weights | None:
         """The mean response of neurons as weights, in the window of `reducer`; None where that takes no mean."""
         reducer = reducer or self._response_reducer
@@ -269,6 +290,14 @@ class MeanResponseObjective(ReducedObjective):
         """The mean, where the reducer takes one."""
         mean = self.mean_of(self._neuron_indices, frames)
         return None if mean is None else mean.times(self.sign)
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """Reduce all traces at once, where the reducer takes no mean."""
+        reducer = objectives[0]._response_reducer
+        means = Means([[objective._neuron_indices] for objective in objectives], reducer, responses)
+        signs = responses.new_tensor([objective.sign for objective in objectives])
+        return lambda responses: means(responses)[:, 0] * signs
 
     def neurons(self) -> tuple[int, ...]:
         """The neurons of the mean."""
@@ -383,6 +412,18 @@ class WeightedSumObjective(AbstractObjective):
         return summed(
             [linear and linear.times(w) for w, term in self._terms for linear in [term.stated_weights(frames)]]
         )
+
+    def grouping(self) -> Hashable:
+        """Sums of equally many terms are scored term by term."""
+        return len(self._terms)
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """Score the first terms of all runs, then the second ones, and sum them."""
+        columns = [*zip(*([term for _, term in objective._terms] for objective in objectives), strict=True)]
+        weights = responses.new_tensor([[weight for weight, _ in objective._terms] for objective in objectives])
+        stacks = [Stack(column, responses) for column in columns]
+        return lambda responses: (torch.stack([stack(responses) for stack in stacks], dim=1) * weights).sum(1)
 
     def forward(self, stimulus: Tensor) -> Tensor:
         """Sum the terms' scores of each stimulus, `(batch,)`."""

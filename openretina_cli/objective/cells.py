@@ -12,6 +12,7 @@ from openretina_cli.checks import NeuronChoice, closest, neuron_choice, require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.objective.base import MeanResponseObjective, Model, ReducedObjective, named
+from openretina_cli.objective.stack import Means
 from openretina_cli.reducer import ResponseReducer
 
 MOST_NAMED = 20
@@ -187,6 +188,12 @@ class ChosenPair(ReducedObjective):
         """Both."""
         del response
         return tuple(self._ones), tuple(self._others)
+
+    @staticmethod
+    def pairs(objectives: Sequence[Any], responses: Tensor) -> Means:
+        """What reduces both of all runs at once, to `(run, 2)`."""
+        pairs = [(objective._ones, objective._others) for objective in objectives]
+        return Means(pairs, objectives[0]._response_reducer, responses)
 
     def neurons(self) -> tuple[int, ...]:
         """All neurons that are compared."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.objective.base import Model, ReducedObjective, named
 from openretina_cli.objective.cells import cell_types, choose_neurons, cluster_name, neurons_of_type
+from openretina_cli.objective.stack import Means, Scorer
 from openretina_cli.reducer import ResponseReducer
 
 CLUSTERS_NAMED = 4
@@ -54,6 +57,21 @@ class ContrastiveNeuronObjective(ReducedObjective):
         reduced = self._response_reducer.forward(response)
         drive = torch.stack([reduced[cluster].mean() for cluster in self._clusters]) / self._temperature
         return drive[0] - torch.logsumexp(drive, dim=0) + math.log(len(drive))
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """Contrast the clusters of all runs at once; a run with fewer clusters than others has silent ones."""
+        means = Means([one._clusters for one in objectives], objectives[0]._response_reducer, responses)
+        counts = responses.new_tensor([len(one._clusters) for one in objectives])
+        temperatures = responses.new_tensor([[one._temperature] for one in objectives])
+        absent = torch.arange(means.shape[1], device=responses.device) >= counts[:, None]
+        silent = torch.zeros_like(absent, dtype=responses.dtype).masked_fill(absent, -math.inf)
+
+        def score(responses: Tensor) -> Tensor:
+            drive = means.of_reduced(responses) / temperatures + silent
+            return drive[:, 0] - torch.logsumexp(drive, dim=1) + counts.log()
+
+        return score
 
     def neurons(self) -> tuple[int, ...]:
         """The neurons of all clusters."""

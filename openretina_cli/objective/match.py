@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.tensor_file import read_tensor
 from openretina_cli.objective.base import Model, ReducedObjective, named
 from openretina_cli.objective.cells import neurons_meant
+from openretina_cli.objective.stack import Means, Scorer
 from openretina_cli.reducer import ResponseReducer
 from openretina_cli.store.stimulus_file import read_stimulus_file
 
@@ -32,10 +34,10 @@ def _read(name: str, file: str) -> Tensor:
         raise SettingError(f"{name}: {error.problem}", expected=error.expected) from error
 
 
-def _centred_cosine(one: Tensor, other: Tensor) -> Tensor:
-    """Correlation along the first axis, mean over the others; 0 where `one` does not vary."""
+def _centred_cosines(one: Tensor, other: Tensor) -> Tensor:
+    """Correlation along the first axis; 0 where `one` does not vary."""
     pair = (one - one.mean(0), other - other.mean(0))
-    return torch.cosine_similarity(*pair, dim=0).mean()
+    return torch.cosine_similarity(*pair, dim=0)
 
 
 class MatchResponse(ReducedObjective):
@@ -131,7 +133,34 @@ class MatchResponse(ReducedObjective):
         else:
             target = target[start:stop] if len(target) == len(answer) else target
             answer = answer[start:stop]
-        return _centred_cosine(answer, target) if self._by == "correlation" else -(answer - target).square().mean()
+        return (
+            _centred_cosines(answer, target).mean() if self._by == "correlation" else -(answer - target).square().mean()
+        )
+
+    def grouping(self) -> Hashable | None:
+        """Runs of equal windows, measures and shapes of target are scored together."""
+        alike = super().grouping()
+        return alike and (alike, self._by, tuple(self._target.shape))
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """Compare all runs with their targets at once, as `(time or neuron, run, neuron or 1)`."""
+        first, runs = objectives[0], len(objectives)
+        means = Means([[[neuron] for neuron in one._neurons] for one in objectives], first._response_reducer, responses)
+        start, stop = first.window(responses.shape[1])
+        target = torch.stack([one._target for one in objectives], dim=1).to(responses)
+        vector = target.dim() == 2
+        target = target.view(len(target), runs, -1)
+        if not vector and len(target) == responses.shape[1]:
+            target = target[start:stop]
+
+        def score(responses: Tensor) -> Tensor:
+            answer = means.of_reduced(responses).T[..., None] if vector else means.traces(responses)[start:stop]
+            if first._by == "correlation":
+                return _centred_cosines(answer, target).mean(-1)
+            return -(answer - target).square().mean((0, 2))
+
+        return score
 
     def neurons(self) -> tuple[int, ...]:
         """The neurons that have a target."""

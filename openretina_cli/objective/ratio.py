@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from openretina_cli.checks import require
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.objective.base import Model, named
 from openretina_cli.objective.cells import ChosenPair
+from openretina_cli.objective.stack import Scorer
 from openretina_cli.reducer import ResponseReducer
 
 
@@ -57,6 +59,18 @@ class Ratio(ChosenPair):
         one, other = self.reduced(response)
         denominator = other + self._offset
         return torch.where(denominator > 0, one / denominator, math.nan)
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """Divide for all runs at once."""
+        pairs, offsets = cls.pairs(objectives, responses), responses.new_tensor([one._offset for one in objectives])
+
+        def score(responses: Tensor) -> Tensor:
+            one, other = pairs(responses).unbind(1)
+            denominator = other + offsets
+            return torch.where(denominator > 0, one / denominator, math.nan)
+
+        return score
 
     def __repr__(self) -> str:
         offset = f" + {self._offset:g}" if self._offset else ""

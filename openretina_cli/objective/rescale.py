@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -12,6 +13,7 @@ from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.tensor_file import read_tensor
 from openretina_cli.objective.base import OuterObjective, Term, Weights
+from openretina_cli.objective.stack import Scorer, Stack
 
 EXPECTED = "a number, a number per neuron of the session, or a .npy or .pt file of them"
 
@@ -72,6 +74,20 @@ class Rescale(OuterObjective):
     def score(self, response: Tensor) -> Tensor:
         """Score the rescaled response."""
         return self._of.score(self._rescaled(response))
+
+    def grouping(self) -> Hashable:
+        """Runs are rescaled together."""
+        return Rescale
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """Rescale the responses of all runs at once, and score them by the inner objectives."""
+        stack = Stack([objective._of for objective in objectives], responses)
+        subtract, divide = (
+            torch.stack([getattr(one, name) for one in objectives])[:, None].to(responses)
+            for name in ("_subtract", "_divide")
+        )
+        return lambda responses: stack((responses - subtract) / divide)
 
     def weights(self, frames: int) -> Weights | None:
         """The inner objective's weights over the divisors, with what is subtracted in the constant."""

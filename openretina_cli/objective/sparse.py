@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor
 
 from openretina_cli.objective.base import Model, ReducedObjective
+from openretina_cli.objective.stack import Scorer
 from openretina_cli.reducer import MeanReducer, ResponseReducer
 
 
@@ -33,6 +37,15 @@ class SparseObjective(ReducedObjective):
         start, stop = self._response_reducer.window(len(response))
         winner = int(response[start:stop].amax(0).argmax())
         return (winner,), tuple(neuron for neuron in range(response.shape[1]) if neuron != winner)
+
+    @classmethod
+    def scorer(cls, objectives: Sequence[Any], responses: Tensor) -> Scorer:
+        """The peaks and means of all runs at once."""
+        reducer = objectives[0]._response_reducer
+        start, stop = reducer.window(responses.shape[1])
+        return lambda responses: (
+            2 * responses[:, start:stop].amax((1, 2)) - reducer.forward(responses.transpose(0, 1)).sum(1)
+        )
 
     def __repr__(self) -> str:
         return f"one strong neuron in a silent field, {self._response_reducer!r}"

@@ -11,7 +11,7 @@ from openretina_cli.checks import require
 from openretina_cli.errors import SettingError
 from openretina_cli.models.facts import ModelFacts
 from openretina_cli.models.layers import activations, layer
-from openretina_cli.objective.base import AbstractObjective, Model, ReducedObjective
+from openretina_cli.objective.base import AbstractObjective, Model, ReducedObjective, Weights
 from openretina_cli.reducer import ResponseReducer
 
 CENTER, MEAN = "center", "mean"
@@ -138,6 +138,10 @@ class InnerUnit(ReducedObjective):
     def score(self, response: Tensor) -> Tensor:
         """Reduce the activation."""
         return self._response_reducer.forward(response[:, 0])
+
+    def weights(self, frames: int) -> Weights | None:
+        """The mean, where the reducer takes one."""
+        return self.mean_of([0], frames)
 
     def __repr__(self) -> str:
         place = self._position if isinstance(self._position, str) else list(self._position)

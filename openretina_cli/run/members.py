@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from openretina_cli.loop.scoring import scores_of
 from openretina_cli.models.retina import Ensemble, Retina
 from openretina_cli.objective.base import AbstractObjective
+from openretina_cli.objective.stack import Stack
 from openretina_cli.run.problem import Plan, accelerate
 
 MOST_VALUES = 2**19
@@ -84,7 +84,9 @@ def _together(rows: Sequence[Scored]) -> list[float]:
     objectives, stack = [objective for objective, _ in rows], torch.stack([stimulus for _, stimulus in rows])
     if not objectives[0].scores_responses:
         return [float(objectives[0].forward(stack))]
-    return [float(score) for score in scores_of(objectives, objectives[0].respond(stack))]
+    responses = objectives[0].respond(stack)
+    scores: list[float] = Stack(objectives, responses)(responses).tolist()
+    return scores
 
 
 def recorded_members(scores: tuple[float, ...] | None) -> dict[str, Any] | None:

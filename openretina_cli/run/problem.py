@@ -195,6 +195,8 @@ class WindowedModel:
         self.neurons = list(neurons)
         self.window = slice(*window)
         self.shape = shape
+        places = torch.arange(shape[0] * shape[1]).view(shape)
+        self._places = places[self.window][:, self.neurons].flatten()
 
     def __call__(self, stimulus: Tensor, data_key: str | None = None) -> Tensor:
         """Responses `(batch, time, neuron)` to stimuli `(batch, channel, time, height, width)`; see the class."""
@@ -202,9 +204,10 @@ class WindowedModel:
         known: Tensor = self.fast(stimulus)
         if known.shape[1:] == self.shape:
             return known
-        response = stimulus.new_full((len(stimulus), *self.shape), math.nan)
-        response[:, self.window, self.neurons] = known
-        return response
+        self._places = self._places.to(known.device)
+        shape = (len(known), self.shape[0] * self.shape[1])
+        response = torch.full(shape, math.nan, dtype=known.dtype, device=known.device)
+        return response.index_copy(1, self._places, known.contiguous().view(len(known), -1)).view(-1, *self.shape)
 
 
 def _windowed(plans: Sequence[Plan], frames: int, window: Window) -> WindowedModel | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ops
 import startup
 import table
 from cold import breakdown, cold, write_start
@@ -28,7 +29,7 @@ CPU_AND_GPU = 1e-3
 """Largest relative difference between a CPU's and a GPU's stimulus, whose sums run in other orders."""
 BUSY = 0.5
 """Cores that others use (the load average of a minute) above which times are noise."""
-EVERY_LINE = "startup,1,2,3,4,5,6"
+EVERY_LINE = "startup,ops,1,2,3,4,5,6"
 
 
 @dataclass
@@ -139,6 +140,10 @@ class Bench:
             for size in sizes
         ]
 
+    def ops_line(self) -> None:
+        """Operations per iteration, which no other process disturbs."""
+        self.record["operations"] = ops.operations(self.options.device)
+
     def shape_lines(self) -> None:
         """Line 6; its files are written through the reference, so that there is none without it."""
         if self.reference is None:
@@ -170,6 +175,7 @@ class Bench:
         for name, differences in self.differences.items():
             if differences:
                 yield f"{len(differences)} stimuli of {name} differ by at most {max(differences):.1e}"
+        yield from ops.rows(self.record["operations"]) if "operations" in self.record else ()
         yield from table.comparison_rows(self.lines, asked=self.options.device == "cpu")
         yield from table.rate_rows(self.lines, self.record.get("work", {}))
         yield from (shape.row() for shape in self.shapes)
@@ -227,6 +233,7 @@ def main() -> None:
         bench.record["machine"] = machine()
         if bench.wants("startup"):
             startup.main()
+        bench.measure(bench.ops_line, "ops")
         bench.measure(bench.warm_lines, "1", "2", "3")
         bench.measure(bench.cold_line, "4")
         bench.measure(bench.memory_line, "5")
