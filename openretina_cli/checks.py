@@ -13,8 +13,8 @@ NeuronChoice = int | tuple[int, ...] | str
 Pairs = tuple[tuple[float | None, float | None], ...]
 
 SPAN = re.compile(r"(\d+)\.\.(\d+)")
-MOST_NAMES = 20
-"""Names in one suggestion at most; a checkpoint may have hundreds of sessions."""
+MOST_NAMES = 24
+"""Names in one suggestion at most, so that all settings and groups fit; a checkpoint may have hundreds of sessions."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:

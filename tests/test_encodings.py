@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from conftest import DATA, Command
 from test_text import HOSTILE, controls
 
+from openretina_cli import verbs
 from openretina_cli.main import main
 from openretina_cli.terminal.console import SafeConsole
 from openretina_cli.terminal.run import RunConsole
@@ -55,6 +57,13 @@ def test_help_and_tables_come_out(words: str, encoding: str) -> None:
     code, out, err = Terminal(encoding).run(*words.split())
     assert (code, err) == (0, "")
     assert len(out.splitlines()) > 8
+
+
+@pytest.mark.parametrize("verb", [module.name for module in pkgutil.iter_modules(verbs.__path__)])
+def test_help_fits_a_terminal_of_80_columns(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = Terminal("utf-8").run(verb, "--help")
+    assert not [line for line in out.splitlines() if len(line) > 80]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

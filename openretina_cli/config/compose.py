@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from openretina_cli.config.overrides import literal, read_overrides
 from openretina_cli.config.paths import PATHS, expand_home
 from openretina_cli.config.provenance import Record
-from openretina_cli.config.settings import Settings, current, read_settings, without_hydra
+from openretina_cli.config.settings import GROUPS, TOP_LEVEL, Settings, current, read_settings, without_hydra
 from openretina_cli.config.template import LOCKS, Job, register_resolvers
 from openretina_cli.errors import SettingError
 from openretina_cli.store.package import config_directory
@@ -30,7 +30,8 @@ CONFIG_NAME = "optimize"
 
 
 def _refuse_flag(message: str) -> NoReturn:
-    raise SettingError(message, repair="openretina optimize --help")
+    setting = next((name for name in (*TOP_LEVEL, *GROUPS) if message.endswith(f" --{name}")), None)
+    raise SettingError(message, repair=f"{setting}=VALUE" if setting else "openretina optimize --help")
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:

@@ -13,11 +13,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from openretina_cli.checks import closest
+from openretina_cli.config.help import settings_of
 from openretina_cli.config.overrides import repair_by_quotes
-from openretina_cli.config.settings import GROUPS, LISTS, REPLACED, TOP_LEVEL
+from openretina_cli.config.settings import GROUPS, LISTS, ONES, REPLACED, TOP_LEVEL
 from openretina_cli.errors import OpenRetinaError, RunError, SettingError
 from openretina_cli.store.package import config_directory
 
+CHECKPOINTS = (".ckpt", ".pt", ".pth")
+"""What the files of models end in."""
 PACKAGES = {
     "joblib": "hydra-joblib-launcher",
     "submitit_local": "hydra-submitit-launcher",
@@ -33,8 +36,19 @@ APPEND = re.compile(r"To append to your config use (\+.+)")
 """The repair in Hydra's error about a key that is not there."""
 
 
+def _own_model(text: str) -> str:
+    """The override for a checkpoint that was given where the name of a model belongs; empty for what is no path."""
+    if "/" not in text and Path(text).suffix not in CHECKPOINTS:
+        return ""
+    option = "ensemble_directory" if Path(text).expanduser().is_dir() else "core_readout"
+    return shlex.join([f"model={option}", f"model.path={text}"])
+
+
 def _missing_option(error: MissingConfigException) -> SettingError:
-    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
+    missing = str(error.missing_cfg_file or "")
+    if missing.startswith("model/") and (repair := _own_model(missing.removeprefix("model/"))):
+        return SettingError(f"{missing.replace('/', '=', 1)} is a path, no option", repair=repair)
+    group, _, option = missing.rpartition("/")
     if not group:
         return SettingError(_first_line(error, 1))
     # of a list of options, such as constraint=[nrom], Hydra does not say what there is
@@ -55,6 +69,19 @@ def _appended(error: BaseException, parent: DictConfig) -> str:
     return f"{shlex.quote(found[1])}, where {target} takes it"
 
 
+def _elsewhere(key: str, parent: DictConfig) -> str:
+    """Where a setting is that was looked for in the wrong place: below a group, or in other options of its group."""
+    group, _, name = key.partition(".")
+    if not name:
+        nodes = {group: parent._get_node(group) for group in ONES}
+        return " or ".join(
+            f"{group}.{key}" for group, node in nodes.items() if isinstance(node, DictConfig) and key in node
+        )
+    files = sorted((config_directory() / group).glob("*.yaml")) if group in ONES else []
+    having = [path.stem for path in files if any(setting.key == name for setting in settings_of(path))]
+    return f"{group}={having[0]}, which has {name}" if having else ""
+
+
 def _unknown_key(error: BaseException, cause: OmegaConfBaseException) -> SettingError | None:
     """What a key that is not there should have been."""
     key = str(cause.full_key or cause.key or "")
@@ -70,6 +97,7 @@ def _unknown_key(error: BaseException, cause: OmegaConfBaseException) -> Setting
     # the root leaves out the groups that are empty, and holds Hydra's own settings
     names = [*TOP_LEVEL, *GROUPS] if key == str(cause.key) else [str(name) for name in parent if name != "_target_"]
     repair = _appended(error, parent)
+    repair = repair or _elsewhere(key, parent)
     return SettingError(f"{key} is no setting", expected=closest(str(cause.key), names), repair=repair)
 
 
@@ -117,10 +145,12 @@ def explain(error: Exception) -> OpenRetinaError | None:
             return _yaml(chained)
         chained = chained.__cause__ or chained.__context__
     if isinstance(error, OverrideParseException):
+        text = str(error.override)
+        missing = f"{text}=VALUE, without blanks" if text in (*TOP_LEVEL, *GROUPS) else ""
         return SettingError(
-            f"cannot read {error.override}",
+            f"cannot read {text}",
             expected="KEY=VALUE, with every bracket and quote closed",
-            repair=repair_by_quotes(str(error.override)),
+            repair=repair_by_quotes(text) or missing,
         )
     if isinstance(error, MissingConfigException):
         return _missing_option(error)

@@ -52,7 +52,7 @@ def type_table(responses: Responses, normalisation: str, percentiles: Mapping[st
     trapped = sum(one.trapped for one, label in zip(found, labels, strict=True) if label)
     return TypeTable(
         (header, *rows),
-        f"{own_best} of {len(kinds)} types are driven most by the stimuli made for them",
+        f"{own_best} of {len(kinds)} types prefer the stimuli made for them to those for other types",
         f"{trapped} of {sum(map(bool, labels))} stimuli drive another type more than their own",
     )
 

@@ -36,6 +36,8 @@ def model_settings(name: str) -> dict[str, str]:
     if name in known:
         return {"model": name}
     folder = Path(name).expanduser()
+    if not folder.exists() and ("/" in name or folder.suffix):
+        raise SettingError(f"{name} does not exist", expected="the file or folder of a model, or a model's name")
     if not folder.exists():
         raise SettingError(f"there is no model {name}", expected=closest(name, known))
     published = folder.is_dir() and any(folder.glob("config_*.yaml"))

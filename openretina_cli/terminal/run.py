@@ -117,6 +117,6 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("stopped by", f"{result['stop_reason']}, after {result['iterations']} iterations"),
         *([("starts", remark)] if remark else []),
         ("norm", f"{stimulus['norm']:.4g}"),
-        ("range", ranges),
+        ("range", f"{ranges} s.d." if ranges else ""),
         ("time", f"{result['wall_time_s']:.2f} s on {result['device']}"),
     ]

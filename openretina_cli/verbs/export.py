@@ -29,9 +29,11 @@ Write the stimuli of finished runs as a stimulator takes them, and ask the twin
 again what it answers to the files. A folder is a run, or holds runs at any
 depth; a stimuli.npz can stand for it, with export.ask=false.
 
-  openretina export outputs/sweep format=qdspy out=rig export.geometry.um_per_pixel=12.5 \\
+  openretina export outputs/sweep format=qdspy out=rig \\
+      export.geometry.um_per_pixel=12.5 \\
       export.grey.mean=[37.4,36.1] export.grey.sd=[28.9,39.8]
-  openretina export outputs/sweep format=dmd format.channel=green out=rig export.geometry.factor=40
+  openretina export outputs/sweep format=dmd out=rig format.channel=green \\
+      export.geometry.factor=40
   openretina export outputs/sweep format=npz out=rig export.protocol.repeats=10
 
 Out come the files of the format, protocol.csv (what every frame is), two

@@ -39,10 +39,14 @@ usage: openretina models [NAME [KEY=VALUE ...] [--layers]]
 
 List the known checkpoints, show what one of them holds, or download one.
 
-  openretina models                     the known checkpoints, and which are on this machine
-  openretina models NAME [KEY=VALUE ..] what one of them holds: sessions, neurons, cell types, input shape
-  openretina models NAME --layers       its inner layers, for objective=unit, with the shape of what each answers
-  openretina models fetch NAME          download a checkpoint, for machines without a network
+  openretina models                    known checkpoints, which of them here
+  openretina models NAME [KEY=VALUE ..] what one holds: sessions, neurons, cell
+                                       types, input shape
+  openretina models FILE.ckpt          the same of a checkpoint of yours
+  openretina models NAME --layers      inner layers, for objective=unit, with
+                                       the shape of what each answers
+  openretina models fetch NAME         download a checkpoint, for machines
+                                       without a network
 """
 
 
@@ -139,7 +143,7 @@ def _range_rows(facts: ModelFacts) -> list[tuple[str, str]]:
     known = "unknown" if levels is None else f"mean {levels[0]:g}, standard deviation {levels[1]:g}"
     pairs = zip(facts.channels, facts.stimulus_range or (), strict=False)
     ranges = ", ".join(f"{name} {_limit(low)} to {_limit(high)}" for name, (low, high) in pairs)
-    return [("grey levels", known), ("range", ranges or "unknown")]
+    return [("grey levels", known), ("range", f"{ranges} s.d." if ranges else "unknown")]
 
 
 def _limit(value: float | None) -> str:

@@ -30,8 +30,9 @@ out into a folder.
 
 GROUPS = """
 Groups: GROUP=OPTION chooses, GROUP.KEY=VALUE changes a setting of what was
-chosen. The default is shown, with its settings. Of constraint, gradient, penalty
-and output several can be chosen, and are applied in order: constraint=[norm,range]."""
+chosen. The default is shown, with its settings. Of constraint, gradient,
+penalty and output several can be chosen, and are applied in the order of the
+list: constraint=[norm,range]."""
 
 SWEEPS = """
 Sweeps: with -m, a list or range for any key makes a run of each combination.
@@ -42,14 +43,20 @@ optuna, are Hydra's own and installed on their own."""
 
 FLAGS = """\
 Flags (Hydra's)
-  -m, --multirun        sweep, see above; quote what has brackets: 'neuron=range(0,113)'
-  --cfg job             print the composed settings instead of running; --resolve fills in ${...}
-  --info [WHAT]         print how the settings were composed: defaults-tree, searchpath, plugins ...
-  -cd, --config-dir DIR add a folder of your own options, such as DIR/objective/mine.yaml
-  -sc install=bash      completion of keys and options: eval "$(openretina -sc install=bash)"
+  -m, --multirun        sweep, see above; quote what has brackets:
+                        'neuron=range(0,113)'
+  --cfg job             print the composed settings instead of running;
+                        --resolve fills in ${...}
+  --info [WHAT]         print how the settings were composed: defaults-tree,
+                        searchpath, plugins ...
+  -cd, --config-dir DIR add a folder of your own options, such as
+                        DIR/objective/mine.yaml
+  -sc install=bash      completion of keys and options:
+                        eval "$(openretina -sc install=bash)"
   HYDRA_FULL_ERROR=1    in the environment: show the traceback of an error
 
-Exit status: 0 done, 1 a run failed, 2 a mistake in the settings or files, 130 interrupted.
+Exit status: 0 done, 1 a run failed, 2 a mistake in the settings or files,
+130 interrupted.
 """
 
 

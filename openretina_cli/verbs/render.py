@@ -45,8 +45,8 @@ is the same as one made by openretina optimize at once.
   workers=2             processes that draw; by default one per core, at most 8
   overwrite=false       whether pictures that are there are made anew
 
-Unless they are given, the looks of a picture (video_scale, and dpi up to 300) are
-those of each run.
+Unless they are given, the looks of a picture (video_scale, and dpi up to 300)
+are those of each run.
 """
 
 MOST_WORKERS = 256

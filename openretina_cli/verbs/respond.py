@@ -154,7 +154,7 @@ def _print_types(table: TypeTable, normalisation: str, console: SafeConsole) -> 
     console.print(table.trapped)
     console.print(
         f"own: mean of the type ({normalisation}); AUC: against the strongest other type; other more: stimuli that "
-        "drive another type more; own most: neurons driven most by them",
+        "drive another type more; own most: share of its neurons driven most by them",
         style="dim",
     )
 

@@ -118,5 +118,7 @@ def run(argv: Sequence[str]) -> None:
     console.print(tuned + (f", {kept} of them before" if kept else ""), style="bold")
     for path in written[:3]:
         console.print(str(path), overflow="fold")
+    if len(written) > 3:
+        console.print(f"and {len(written) - 3} more files beside the other runs", style="dim")
     show_on_page(words.folder, console)
     tell_left_out(opened, console, errors, "tuning")

@@ -57,7 +57,7 @@ stimulus, and validation.png; from folders, only where out= says so.
   gain      (response - grey) / (best response known - grey)
   natural   gain of the best of 500 natural clips, windowed to the cell, of the
             same norm and range
-  pct       percentile among these clips: percent of them that the stimulus beats
+  pct       percentile: percent of these clips that the stimulus beats
   cosine    with the stimulus that the truth itself leads to
 
 --held-out works for every ensemble, model=torch_module with several files of
