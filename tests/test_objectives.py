@@ -401,6 +401,20 @@ class TestMatch:
         expected = -float((response[4:9].mean(0) - target.float()).square().mean())
         assert float(found.score(response)) == pytest.approx(expected, rel=1e-6)
 
+    @pytest.mark.parametrize("by", ["squared_error", "correlation"])
+    @pytest.mark.parametrize("shape", [(RESPONSE, 2), (5, 2), (2,)], ids=["whole", "window", "vector"])
+    def test_a_stack_scores_every_run_against_its_own_target(
+        self, shape: tuple[int, ...], by: str, tmp_path: Path
+    ) -> None:
+        responses = noise(3, RESPONSE, NEURONS)
+        objectives = [
+            self.match(neuron=[run, run + 2], file=self.saved(tmp_path, f"{run}.npy", target), reducer=WINDOW, by=by)
+            for run, target in enumerate(noise(3, *shape, seed=1))
+        ]
+        alone = [objective.score(response) for objective, response in zip(objectives, responses, strict=True)]
+        # float64 sums of at most 24 numbers in another order
+        torch.testing.assert_close(Stack(objectives, responses)(responses), torch.stack(alone))
+
     def test_correlation_is_numpys(self, tmp_path: Path) -> None:
         response, target = noise(RESPONSE, NEURONS), noise(RESPONSE, 2, seed=1)
         found = self.match(neuron=[0, 4], file=self.saved(tmp_path, "two.npy", target), by="correlation")

@@ -128,15 +128,6 @@ def _plan(retina: Retina, stimulus: Stimulus, device: torch.device, model: Mappi
     return accelerate([plan])[0]
 
 
-def _seen(plan: Plan, frames: int) -> slice:
-    """The stimulus frames that reach what is scored."""
-    facts = plan.retina.facts
-    if plan.window is None:
-        return slice(0, frames)
-    start, stop = plan.window
-    return slice(start * facts.response_stride, min((stop - 1) * facts.response_stride + facts.lag + 1, frames))
-
-
 def control(
     retina: Retina, stimulus: Stimulus, clips: Tensor, device: torch.device, model: Mapping[str, Any] | None = None
 ) -> Control:
@@ -160,8 +151,8 @@ def control(
     problem, field, norm = plan.problem, field_of(values), float(np.linalg.norm(values.astype(np.float64)))
     shape = (retina.facts.height, retina.facts.width)
     window = np.ones(shape) if isinstance(field, str) else field.window(*shape)
-    seen = _seen(plan, values.shape[1])
-    scores = scores_of_clips(clips.to(device), torch.from_numpy(window).float(), seen, norm, problem)
+    start, stop = plan.seen(values.shape[1])
+    scores = scores_of_clips(clips.to(device), torch.from_numpy(window).float(), slice(start, stop), norm, problem)
     with torch.no_grad():
         own = float(problem.objective.forward(torch.from_numpy(values)[None].to(device)))
     best, sign = int(scores.argmax()), problem.objective.sign

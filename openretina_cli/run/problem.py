@@ -59,6 +59,13 @@ class Plan:
     warnings: tuple[str, ...] = ()
     starts: tuple[torch.Tensor, ...] = ()
 
+    def seen(self, frames: int) -> tuple[int, int]:
+        """The frames `[start, stop)` of a stimulus of so many that reach what is scored."""
+        if self.window is None:
+            return 0, frames
+        (start, stop), facts = self.window, self.retina.facts
+        return start * facts.response_stride, min((stop - 1) * facts.response_stride + facts.lag + 1, frames)
+
 
 def build_objective(
     option: Option, retina: Retina, session: str, reducer: ResponseReducer, seed: int

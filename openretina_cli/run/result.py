@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
@@ -14,7 +13,6 @@ import numpy as np
 from openretina_cli.analysis.description import Scale, describe_colour, describe_parts
 from openretina_cli.output.base import Numbers
 from openretina_cli.output.chosen import chosen_outputs, files_of, pictures_of
-from openretina_cli.output.view import RunView
 from openretina_cli.run.members import recorded_members
 from openretina_cli.run.problem import Plan
 from openretina_cli.run.solver import Solved
@@ -38,10 +36,10 @@ def _stimulus_facts(solved: Solved) -> dict[str, Any]:
     return {"shape": [1, *stimulus.shape], "norm": norm, "range": ranges}
 
 
-def _descriptions(view: RunView, channels: Sequence[str]) -> dict[str, Any]:
+def _descriptions(solved: Solved) -> dict[str, Any]:
     """Each channel in a few numbers, and the colour of the stimulus."""
-    frames = view.stimulus.shape[1]
-    seen = None if view.window is None else (view.window[0], min(view.window[1] + view.lag, frames))
+    view, plan, channels = solved.view, solved.plan, solved.plan.retina.facts.channels
+    seen = None if plan.window is None else plan.seen(view.stimulus.shape[1])
     scale = Scale(view.frame_rate, view.pixel_size, seen)
     return {
         "description": describe_parts(view.parts, channels, scale),
@@ -100,7 +98,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "kept": {"rule": plan.settings.keep, "iteration": outcome.kept},
         "stop_reason": outcome.stop_reason,
         "stimulus": _stimulus_facts(solved),
-        **_descriptions(solved.view, facts.channels),
+        **_descriptions(solved),
         "constraints": [repr(constraint) for constraint in plan.problem.constraints],
         "warnings": list(solved.warnings),
         "lag_frames": facts.lag,
