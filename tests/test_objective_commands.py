@@ -116,8 +116,8 @@ def test_runs_are_judged_by_the_truth_and_one_of_an_inner_unit_is_refused(
     with (tmp_path / "judged" / "validation.csv").open() as table:
         assert [row["objective"] for row in csv.DictReader(table)] == ["jitter", "match"]
     capsys.readouterr()
-    assert main(["validate", str(sweeps / "unit" / "seed=1")]) == 2
-    assert f"layer={LAYER} is not in the model" in capsys.readouterr().err
+    assert main(["validate", str(sweeps / "unit" / "seed=1")]) == 1
+    assert f"of {LAYER}, which is no neuron" in capsys.readouterr().err
 
 
 def test_the_settings_of_a_run_with_a_schedule_are_read_back_for_validation(tmp_path: Path) -> None:
