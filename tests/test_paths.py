@@ -115,7 +115,7 @@ def test_text_that_hydra_cannot_read_is_quoted_by_the_error(text: str, attempt: 
 def test_no_quotes_are_offered_where_a_bracket_is_open(text: str, attempt: Attempt) -> None:
     code, error = attempt("optimize", text)
     assert code == 2
-    assert "Try" not in error
+    assert "Try: '" not in error
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_new_argument_is_taken_with_its_plus() -> None:
 def test_a_new_setting_where_none_is_taken_is_not_offered(attempt: Attempt) -> None:
     code, error = attempt("optimize", "reducer.strat=1")
     assert code == 2
-    assert "Try" not in error
+    assert "Try: '" not in error
 
 
 # --- home
