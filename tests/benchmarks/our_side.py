@@ -117,7 +117,7 @@ class OurSide:
 
     def golden(self, start: str, save: str) -> None:
         """Solve the golden case, whose start is in a file."""
-        stimulus = replace(self.template.stimulus, file=start)
+        stimulus = self.template.stimulus.with_arguments(file=start)
         np.save(save, optimize_all(self.bench, [replace(self.template, stimulus=stimulus)]))
 
     def matrix_product(self) -> float:
