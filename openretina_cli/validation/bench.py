@@ -14,7 +14,7 @@ from openretina_cli.run.natural import natural_clips
 from openretina_cli.run.problem import Plan
 from openretina_cli.simulation.cell_types import GROUP_NAMES
 from openretina_cli.simulation.ganglion import Cell
-from openretina_cli.simulation.retina import LAG, SimulatedRetina
+from openretina_cli.simulation.retina import SimulatedRetina
 from openretina_cli.validation.control import natural_scores, window_to_cell
 from openretina_cli.validation.stacks import Report, measure, moved_onto, silent, solve_all
 from openretina_cli.validation.verdict import Validation, gain
@@ -51,7 +51,7 @@ def _correlation(x: Tensor, y: Tensor) -> float:
 
 def seen_frames(plan: Plan) -> slice:
     """Stimulus frames that can reach what is scored."""
-    return slice(0, None) if plan.window is None else slice(plan.window[0], plan.window[1] + LAG)
+    return slice(*plan.seen(plan.problem.stimulus.shape[1]))
 
 
 def centre_traces(stimulus: Tensor, cells: Sequence[Cell], seen: slice) -> Tensor:
